@@ -1,0 +1,98 @@
+"""One point in time by which a whole network exchange has ended, whatever the peer does."""
+
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Lock, Thread, Timer
+from types import TracebackType
+from typing import Self, TypeVar
+
+from delivery.errors import TimedOut
+
+T = TypeVar("T")
+
+
+class Deadline:
+    """Cuts the watched socket when the time is up, so that a blocked read or write returns.
+
+    A socket timeout alone bounds each read, not their sum: a peer that sends one byte now
+    and then would hold the caller for ever. Use as a context manager.
+    """
+
+    def __init__(self, total_s: float) -> None:
+        self._total_s = total_s
+        self._ends = time.monotonic() + total_s
+        self._lock = Lock()
+        self._watched: socket.socket | None = None
+        self._passed = False
+        self._timer = Timer(total_s, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        self._watch(None)
+
+    def remaining(self) -> float:
+        """Seconds left, always above 0. Raises TimedOut."""
+        left = self._ends - time.monotonic()
+        if self._passed or left <= 0:
+            raise self.error()
+        return left
+
+    @property
+    def passed(self) -> bool:
+        return self._passed or time.monotonic() >= self._ends
+
+    def error(self) -> TimedOut:
+        return TimedOut(f"not finished within {self._total_s:g} s")
+
+    def watch(self, sock: socket.socket) -> None:
+        """Cut this connection when the time is up. Raises TimedOut if it already is.
+
+        A duplicate is kept, because TLS takes the original's file descriptor over.
+        """
+        self._watch(sock.dup())
+        self.remaining()
+
+    def _watch(self, sock: socket.socket | None) -> None:
+        with self._lock:
+            if self._watched is not None:
+                self._watched.close()
+            self._watched = sock
+
+    def _cut(self) -> None:
+        with self._lock:
+            self._passed = True
+            if self._watched is not None:
+                with suppress(OSError):
+                    self._watched.shutdown(socket.SHUT_RDWR)
+
+    def run(self, call: Callable[[], T]) -> T:
+        """The result of ``call``, which cannot be interrupted and is left behind when late.
+
+        Raises TimedOut, or what ``call`` raises.
+        """
+        future: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(call())
+            except Exception as error:
+                future.set_exception(error)
+
+        Thread(target=work, daemon=True).start()
+        try:
+            return future.result(timeout=self.remaining())
+        except TimeoutError:
+            raise self.error() from None

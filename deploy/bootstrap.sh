@@ -1,0 +1,191 @@
+#!/bin/sh
+# Get this checkout ready to run: system libraries, then .venv with the locked packages.
+#
+#   deploy/bootstrap.sh serve    what the server needs
+#   deploy/bootstrap.sh test     the same, and what the tests and linters need
+#
+# PYTHON=python3.12    use this Python (3.11 or newer)
+# PIXERVE_NO_APT=1     install no system packages, only say which ones are missing
+#
+# Nothing is fetched when nothing is missing. The stamp in .venv is written last, so a run that was
+# cut off anywhere, even by kill -9, is healed by the next one.
+set -eu
+cd "$(dirname "$0")/.."
+
+stamp=.venv/pixerve-stamp
+wand_pattern='^libmagickwand-[67]\.q16-[0-9]+(t64)?$'
+
+say() { printf 'bootstrap: %s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+
+# Show the output of a command only when it fails.
+quietly() {
+    log=$(mktemp)
+    status=0
+    "$@" </dev/null >"$log" 2>&1 || status=$?
+    [ "$status" = 0 ] || cat "$log" >&2
+    rm -f "$log"
+    return "$status"
+}
+
+# --- Python -----------------------------------------------------------------------------------
+
+is_new_enough() { "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+version_of() { "$1" -I -c 'import platform; print(platform.python_version())'; }
+has_ensurepip() { "$1" -I -c 'import ensurepip, venv' 2>/dev/null; }
+
+# The interpreter behind an active virtual environment: that one may be the .venv we remove.
+base_of() { "$1" -I -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))'; }
+
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        is_new_enough "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11 or newer"
+        base_of "$PYTHON"
+        return
+    fi
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+        is_new_enough "$candidate" || continue
+        base_of "$candidate"
+        return
+    done
+    fail 'no Python 3.11 or newer found; install one, or name it: PYTHON=/path/to/python3.12'
+}
+
+# --- system packages --------------------------------------------------------------------------
+
+has_wand_library() {
+    PATH="$PATH:/usr/sbin:/sbin" ldconfig -p 2>/dev/null | grep -q libMagickWand- && return
+    # musl has no such cache, and MAGICK_HOME is where Wand looks first
+    for library in "${MAGICK_HOME:-/usr/local}"/lib/libMagickWand-*.so* /usr/lib/libMagickWand-*.so*; do
+        [ -e "$library" ] && return
+    done
+    return 1
+}
+
+# Until apt has fetched its lists it knows no name; then the pattern stands for it.
+wand_package() {
+    names=$(apt-cache search --names-only "$wand_pattern" 2>/dev/null | cut -d' ' -f1 | sort)
+    printf '%s\n' "${names:-$wand_pattern}" | head -n 1
+}
+
+venv_package() {
+    case $1 in
+        /usr/bin/*) version_of "$1" | sed -E 's/^([0-9]+\.[0-9]+).*/python\1-venv/' ;;
+        *) fail "$1 has no ensurepip module, so it cannot make a virtual environment" ;;
+    esac
+}
+
+# Sets `essential`, `optional` and `missing` (both) to lists of package names.
+find_missing_packages() {
+    essential='' optional=''
+    has_wand_library || essential=$(wand_package)
+    if [ -n "$python" ] && ! has_ensurepip "$python"; then
+        package=$(venv_package "$python")
+        essential="${essential:+$essential }$package"
+    fi
+    if [ "$kind" = test ] && ! command -v chromium >/dev/null; then
+        if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then
+            say 'chromium is a snap on Ubuntu and not installed here: browser tests are skipped'
+        else
+            optional=chromium
+        fi
+    fi
+    missing="$essential${essential:+${optional:+ }}$optional"
+}
+
+# Sets `as_root` to the words that run a command as root; fails when there is no way.
+find_root() {
+    as_root=''
+    [ "$(id -u)" != 0 ] || return 0
+    as_root=sudo
+    command -v sudo >/dev/null || return 1
+    sudo -n true 2>/dev/null || [ -t 0 ]
+}
+
+# shellcheck disable=SC2086 # as_root is a list of words
+apt_get() { quietly $as_root env DEBIAN_FRONTEND=noninteractive apt-get -y "$@"; }
+
+apt_update() {
+    say 'fetching the list of packages'
+    apt_get update || say 'that failed; going on with the list that is there'
+}
+
+# shellcheck disable=SC2086 # lists of package names
+apt_install() { apt_get install --no-install-recommends $missing; }
+
+# shellcheck disable=SC2086 # lists of package names
+refuse_to_install() {
+    say "missing on this system: $missing"
+    say "install with: apt-get update && apt-get install --no-install-recommends$(
+        printf " '%s'" $missing)"
+    [ -z "$essential" ] || exit 1
+}
+
+install_system_packages() {
+    find_missing_packages
+    [ -n "$missing" ] || return 0
+    if ! command -v apt-get >/dev/null; then
+        [ -z "$essential" ] || fail 'install with your package manager: the MagickWand library' \
+            '(part of ImageMagick), and the venv and ensurepip modules of Python'
+    elif [ "${PIXERVE_NO_APT:-}" = 1 ] || ! find_root; then
+        refuse_to_install
+    else
+        case $essential in *"$wand_pattern"*) apt_update; find_missing_packages ;; esac
+        say "installing $missing"
+        apt_install || { apt_update; apt_install; } || refuse_to_install
+    fi
+}
+
+# --- .venv ------------------------------------------------------------------------------------
+
+lock_file() { if [ "$1" = test ]; then echo requirements-dev.lock; else echo requirements.lock; fi; }
+
+# What .venv must hold: the folder is named because scripts in it hold absolute paths.
+wanted_stamp() {
+    sums=$(cat requirements.lock requirements-dev.lock | sha256sum | cut -d' ' -f1)
+    printf '%s %s %s %s\n' "$1" "$(version_of .venv/bin/python)" "$sums" "$PWD"
+}
+
+stamp_says() { [ "$(cat "$stamp")" = "$(wanted_stamp "$1")" ]; }
+is_up_to_date() { stamp_says test || { [ "$kind" = serve ] && stamp_says serve; }; }
+
+# Whole, made by the Python that is wanted, and not moved since.
+venv_is_usable() {
+    [ -s "$stamp" ] && is_new_enough .venv/bin/python || return 1
+    version=$(version_of .venv/bin/python)
+    [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$version" ] || return 1
+    case "$(cat "$stamp")" in *" $version "*" $PWD") return 0 ;; *) return 1 ;; esac
+}
+
+make_venv() {
+    say "making .venv with $python ($(version_of "$python"))"
+    rm -rf .venv
+    quietly "$python" -m venv .venv || fail 'that failed, see above'
+}
+
+install_python_packages() {
+    lock=$(lock_file "$kind")
+    say "installing the Python packages of $lock"
+    rm -f "$stamp"
+    quietly .venv/bin/python -m pip install --disable-pip-version-check --no-input \
+        --require-hashes -r "$lock" || fail 'that failed, see above'
+    wanted_stamp "$kind" >"$stamp.new"
+    mv "$stamp.new" "$stamp"
+}
+
+kind=${1:-}
+case $kind in serve | test) ;; *) fail 'usage: deploy/bootstrap.sh serve|test' ;; esac
+
+# One at a time: two that install into the same .venv would break it.
+if command -v flock >/dev/null; then
+    exec 9<deploy/bootstrap.sh
+    flock -n 9 || { say 'waiting for another bootstrap to finish'; flock 9; }
+fi
+
+python=''
+venv_is_usable || python=$(find_python)
+install_system_packages
+[ -z "$python" ] || make_venv
+if [ -n "$python" ] || ! is_up_to_date; then
+    install_python_packages
+fi

@@ -1,0 +1,30 @@
+"""The facts of a picture's header."""
+
+from dataclasses import dataclass
+
+from encoders.exif import SIDEWAYS, UPRIGHT
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before any pixel is decoded.
+
+    ``width`` and ``height`` are in pixels, as stored; ``orientation`` (EXIF, 1 to 8) says how the
+    picture is to be turned. AVIF and HEIC turn in the container, which their decoders obey: there
+    the sizes are upright already and ``orientation`` is 1.
+    """
+
+    format: str
+    width: int
+    height: int
+    frames: int = 1
+    orientation: int = UPRIGHT
+    alpha_lost: bool = False
+    """The file has transparency that its decoder is known to drop (HEIC)."""
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height as a viewer sees them."""
+        if self.orientation in SIDEWAYS:
+            return self.height, self.width
+        return self.width, self.height

@@ -1,0 +1,1 @@
+"""One header parser per container. Each reads sizes and never pixels."""

@@ -1,0 +1,25 @@
+"""WebP, written by Pillow, whose libwebp is newer than the one ImageMagick is linked to."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_METHODS = (6, 5, 4, 4, 4, 2, 2, 2, 1, 1, 0)
+"""libwebp method by speed. A photo of 800 x 653, quality 85: method 6 200 ms, 5 75 ms, 4 69 ms,
+2 30 ms (same bytes as 4), 1 23 ms, 0 19 ms (28 % more bytes). 3 costs as much as 4."""
+
+
+class Webp:
+    """Lossy WebP with lossless alpha; speed 0-10 is method 6-0 (see ``_METHODS``)."""
+
+    name = "webp"
+    extension = "webp"
+    media_type = "image/webp"
+    settings = frozenset({"quality", "speed"})
+    alpha = True
+
+    def encode(self, picture: "Image", path: Path, quality: int, speed: int) -> None:
+        """See ``encoders.encoder.Encoder``."""
+        picture.save(path, "WEBP", quality=quality, method=_METHODS[speed])

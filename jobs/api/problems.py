@@ -1,0 +1,151 @@
+"""Every refusal as RFC 9457 problem details (`application/problem+json`) with a stable `code`.
+
+    {"type": "urn:pixerve:problem:{code}", "title", "status", "detail", "code",
+     "field"?, "errors"?: [{"field", "message"}]}
+"""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import DatabaseError, OperationalError
+from django.http import Http404, HttpRequest, JsonResponse
+from django.http.multipartparser import MultiPartParserError
+from django.http.request import UnreadablePostError
+from rest_framework import exceptions
+
+from jobs.errors import (
+    BadRequest,
+    Forbidden,
+    NotFound,
+    PayloadTooLarge,
+    Refused,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
+
+log = logging.getLogger("pixerve.api")
+
+CONTENT_TYPE = "application/problem+json"
+
+
+def problem(refused: Refused) -> JsonResponse:
+    """The answer that a refusal becomes."""
+    body: dict[str, Any] = {
+        "type": f"urn:pixerve:problem:{refused.code}",
+        "title": refused.title,
+        "status": refused.status,
+        "detail": refused.message,
+        "code": refused.code,
+    }
+    if refused.field:
+        body["field"] = refused.field
+    if refused.errors:
+        body["errors"] = refused.errors
+    response = JsonResponse(body, status=refused.status, content_type=CONTENT_TYPE)
+    if isinstance(refused, Unauthorized):
+        response["WWW-Authenticate"] = 'Bearer realm="pixerve"'
+    if refused.retry_after is not None:
+        response["Retry-After"] = str(refused.retry_after)
+    return response
+
+
+def _of_validation(error: exceptions.ValidationError) -> Refused:
+    errors = [
+        {"field": field, "message": str(message)}
+        for field, messages in _fields(error.detail).items()
+        for message in messages
+    ]
+    first = errors[0]
+    return BadRequest(
+        "invalid_input",
+        f"{first['field']}: {first['message']}",
+        field=first["field"],
+        errors=errors,
+    )
+
+
+def _fields(detail: Any) -> dict[str, list[Any]]:
+    if isinstance(detail, dict):
+        return {
+            str(field): messages if isinstance(messages, list) else [messages]
+            for field, messages in detail.items()
+        }
+    return {"body": detail if isinstance(detail, list) else [detail]}
+
+
+def _of_rest_framework(error: exceptions.APIException) -> Refused:
+    match error:
+        case exceptions.ValidationError():
+            return _of_validation(error)
+        case exceptions.Throttled():
+            wait = int(error.wait or 60)
+            return TooManyRequests(
+                "too_many_requests", f"try again in {wait} seconds", retry_after=wait
+            )
+        case exceptions.AuthenticationFailed() | exceptions.NotAuthenticated():
+            return Unauthorized("not_authenticated", "sign in with a valid token")
+        case exceptions.PermissionDenied():
+            return Forbidden("not_allowed", "this is not yours to do")
+    made = Refused("malformed_request", str(error.detail))
+    made.status, made.title = error.status_code, "Request refused"  # type: ignore[misc]
+    if isinstance(error, exceptions.MethodNotAllowed):
+        made.code = "method_not_allowed"
+    return made
+
+
+def refusal_of(error: BaseException) -> Refused | None:
+    """What a caller is told about an exception; None for a fault of ours."""
+    match error:
+        case Refused():
+            return error
+        case exceptions.APIException():
+            return _of_rest_framework(error)
+        case RequestDataTooBig():
+            return PayloadTooLarge("body_too_large", "the request body is too large")
+        case SuspiciousOperation() | MultiPartParserError() | UnreadablePostError():
+            return BadRequest("malformed_request", "the request could not be read")
+        case Http404():
+            return NotFound("not_found", "there is nothing here")
+        case PermissionDenied():
+            return Forbidden("not_allowed", "this is not yours to do")
+        case OperationalError():
+            log.error("the database is not available: %s", error)
+            return Unavailable(
+                "database_unavailable", "the database is not available just now", retry_after=5
+            )
+    return None
+
+
+def internal_error() -> JsonResponse:
+    """The answer to a fault of ours; the log has the details."""
+    refused = Refused("internal_error", "a fault of ours; the server's log has the details")
+    refused.status, refused.title = 500, "Internal error"  # type: ignore[misc]
+    return problem(refused)
+
+
+def handle(error: Exception, context: dict[str, Any]) -> JsonResponse | None:
+    """REST framework's exception handler: the only place where exceptions become answers."""
+    refused = refusal_of(error)
+    if refused is None:
+        log.exception("a fault while answering %s", context["request"].path, exc_info=error)
+        return internal_error()
+    if isinstance(error, DatabaseError):
+        log.debug("database error", exc_info=error)
+    return problem(refused)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's handler404 for everything outside the admin."""
+    return problem(NotFound("not_found", "there is nothing here"))
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """Django's handler500."""
+    return internal_error()
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's handler400."""
+    return problem(BadRequest("malformed_request", "the request could not be read"))

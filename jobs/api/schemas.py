@@ -1,0 +1,171 @@
+"""Shapes of answers, for the OpenAPI document only."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
+
+HASH = OpenApiParameter(
+    "hash",
+    str,
+    required=True,
+    description="the `hash` an upload was answered with; with a token also the bare SHA-256 of the"
+    " picture, which then means your newest job with it",
+)
+
+UPLOAD_FORM: dict[str, Any] = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "token": {"type": "string", "description": "only where PIXERVE_FORM_TOKEN is on"},
+    },
+}
+
+
+class Shape(serializers.Serializer[Any]):
+    """The base of all shapes."""
+
+
+class FieldError(Shape):
+    field = serializers.CharField()
+    message = serializers.CharField()
+
+
+class Problem(Shape):
+    """RFC 9457 problem details."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    field = serializers.CharField(required=False)
+    errors = FieldError(many=True, required=False)  # type: ignore[assignment]
+
+
+class Accepted(Shape):
+    hash = serializers.CharField()
+    expected_files = serializers.ListField(child=serializers.CharField())
+    job_id = serializers.UUIDField()
+    status_url = serializers.URLField()
+
+
+class Progress(Shape):
+    done = serializers.IntegerField()
+    total = serializers.IntegerField()
+
+
+class File(Shape):
+    name = serializers.CharField()
+    format = serializers.CharField()
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    bytes = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    superseded = serializers.BooleanField()
+    url = serializers.URLField(allow_null=True)
+
+
+class Warning_(Shape):  # noqa: N801 - `Warning` is Python's own
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class Status(Shape):
+    """`error` is an object for the owner and its bare code for others; what follows it is the
+    owner's only."""
+
+    hash = serializers.CharField()
+    state = serializers.CharField()
+    status = serializers.CharField()
+    stage = serializers.CharField(allow_null=True)
+    job_id = serializers.UUIDField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    progress = Progress()
+    error = serializers.JSONField(required=False)
+    warnings = Warning_(many=True, required=False)
+    timings = serializers.DictField(child=serializers.FloatField(), required=False)
+    attempts = serializers.IntegerField(required=False)
+    files = File(many=True, required=False)
+
+
+class Cancelled(Shape):
+    hash = serializers.CharField()
+    state = serializers.CharField()
+    message = serializers.CharField()
+
+
+class SuccessRecord(Shape):
+    hash = serializers.CharField()
+    status = serializers.CharField()
+    timestamp = serializers.DateTimeField(required=False)
+    file_count = serializers.IntegerField(required=False)
+    job_data = serializers.CharField(required=False)
+    message = serializers.CharField(required=False)
+
+
+class FailureRecord(Shape):
+    hash = serializers.CharField()
+    status = serializers.CharField()
+    timestamp = serializers.DateTimeField(required=False)
+    error = serializers.CharField(required=False)
+    job_data = serializers.CharField(required=False)
+    message = serializers.CharField(required=False)
+
+
+class SuccessList(Shape):
+    success_records = SuccessRecord(many=True)
+    count = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+
+
+class FailureList(Shape):
+    failures = FailureRecord(many=True)
+    count = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+
+
+class AccessToken(Shape):
+    access = serializers.CharField()
+
+
+class TokenPair(AccessToken):
+    refresh = serializers.CharField()
+
+
+class Registered(Shape):
+    id = serializers.IntegerField()
+    username = serializers.CharField()
+
+
+class IssuedToken(Shape):
+    token = serializers.CharField()
+    expires_in = serializers.IntegerField()
+
+
+class Health(Shape):
+    status = serializers.CharField()
+    timestamp = serializers.DateTimeField()
+    version = serializers.CharField()
+    uptime = serializers.CharField()
+    start_time = serializers.DateTimeField()
+
+
+class Ok(Shape):
+    status = serializers.CharField()
+
+
+class Ready(Shape):
+    status = serializers.CharField()
+    checks = serializers.DictField(required=False)
+
+
+class Version(Shape):
+    version = serializers.CharField()
+    build_time = serializers.CharField()
+    git_commit = serializers.CharField()
+    python_version = serializers.CharField()
+    imagemagick_version = serializers.CharField()

@@ -1,0 +1,9 @@
+"""Jobs: intake, state machine, pipeline, callbacks, retention, API and admin."""
+
+from django.apps import AppConfig
+
+
+class JobsConfig(AppConfig):
+    name = "jobs"
+    verbose_name = "Pixerve"
+    default_auto_field = "django.db.models.BigAutoField"

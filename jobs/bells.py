@@ -1,0 +1,57 @@
+"""Bells: one process tells another "look again" without a word about what.
+
+A bell is a named pipe in the data folder. Ringing never blocks and never fails: the job table is
+the truth, and whoever waits also looks by himself every second or so. One listener per bell.
+"""
+
+import contextlib
+import os
+import select
+from pathlib import Path
+
+from django.conf import settings
+
+
+class Bell:
+    """A named pipe below `{data_dir}/run`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._reader: tuple[int, int] | None = None
+
+    @property
+    def _path(self) -> Path:
+        return Path(settings.PIXERVE.data_dir) / "run" / f"{self._name}.bell"
+
+    def ring(self) -> None:
+        """Wake the listener, if there is one."""
+        with contextlib.suppress(OSError):  # nobody listens (ENXIO, ENOENT), or it rings already
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+            try:
+                os.write(descriptor, b"!")
+            finally:
+                os.close(descriptor)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the bell rings or the time is up; True if it rang."""
+        reader = self._open_reader()
+        ready, _, _ = select.select([reader], [], [], timeout_s)
+        if not ready:
+            return False
+        with contextlib.suppress(BlockingIOError):
+            while len(os.read(reader, 4096)) == 4096:  # noqa: PLR2004 - the buffer's size
+                pass
+        return True
+
+    def _open_reader(self) -> int:
+        """Our end, opened for reading and writing so that it never sees an end of file."""
+        if self._reader is None or self._reader[0] != os.getpid():
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkfifo(self._path, 0o600)
+            self._reader = (os.getpid(), os.open(self._path, os.O_RDWR | os.O_NONBLOCK))
+        return self._reader[1]
+
+
+queue = Bell("queue")  # web, replay → the cluster: a row became runnable
+clerk = Bell("clerk")  # workers → the clerk: a callback became due

@@ -1,0 +1,157 @@
+"""Sending callbacks from their rows: claimed, posted, noted; at least once, never twice at once."""
+
+import json
+import logging
+import random
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from credentials.sealing import Unreadable, unseal
+from delivery import retry, webhook
+from jobs import leases
+from jobs.intake import HEADERS_PURPOSE
+from jobs.models import Callback, CallbackAttempt, CallbackState
+from jobs.spec import callback_policy
+
+log = logging.getLogger("pixerve.callbacks")
+
+THREADS = 8
+TIMEOUT_S = 15.0
+HELD_S = 600  # a holder on another host that says nothing for so long is taken for gone
+MAX_ERROR = 300
+
+
+def due() -> QuerySet[Callback]:
+    """Callbacks to send now, those whose former holder was silent for too long included."""
+    return Callback.objects.filter(
+        state__in=[CallbackState.WAITING, CallbackState.SENDING], next_at__lte=timezone.now()
+    ).order_by("next_at")
+
+
+def claim(callback: Callback, owner: str) -> bool:
+    """Make `owner` the only sender of this row."""
+    rows = Callback.objects.filter(pk=callback.pk, state=callback.state, fence=callback.fence)
+    return bool(
+        rows.update(
+            state=CallbackState.SENDING,
+            owner=owner,
+            fence=F("fence") + 1,
+            next_at=timezone.now() + timedelta(seconds=HELD_S),
+        )
+    )
+
+
+def reclaim_orphans() -> int:
+    """Make those wait again whose sender died on this host."""
+    sending = Callback.objects.filter(state=CallbackState.SENDING)
+    orphans = [each.pk for each in sending.only("pk", "owner") if leases.is_dead(each.owner)]
+    return sending.filter(pk__in=orphans).update(
+        state=CallbackState.WAITING, next_at=timezone.now(), fence=F("fence") + 1
+    )
+
+
+def send_now(callback: Callback) -> webhook.Attempt:
+    """POST a claimed callback once and note what came of it."""
+    attempt = _post(callback)
+    _note(callback, attempt)
+    return attempt
+
+
+def _post(callback: Callback) -> webhook.Attempt:
+    try:
+        headers = (
+            unseal(callback.sealed_headers, purpose=HEADERS_PURPOSE)
+            if callback.sealed_headers
+            else {}
+        )
+    except Unreadable as error:
+        return webhook.Attempt(
+            ok=False,
+            status=None,
+            error=f"headers_unreadable: {error}",
+            duration_s=0.0,
+            permanent=True,
+            retry_after_s=None,
+        )
+    message = webhook.Message(
+        id=str(callback.message_id),
+        url=callback.url,
+        event=callback.event,
+        body=json.dumps(callback.payload, separators=(",", ":")).encode(),
+        headers=headers,  # type: ignore[arg-type]
+    )
+    return webhook.send(message, policy=callback_policy(), timeout_s=TIMEOUT_S, version=settings.VERSION)
+
+
+def _jitter() -> float:
+    return random.uniform(-1, 1)  # noqa: S311 - spreads load, guards nothing
+
+
+def _next_state(number: int, attempt: webhook.Attempt) -> dict[str, object]:
+    now = timezone.now()
+    if attempt.ok:
+        return {"state": CallbackState.SENT, "finished_at": now}
+    decision = retry.decide(number, attempt, jitter=_jitter)
+    if not decision.retry:
+        return {"state": CallbackState.GIVEN_UP, "finished_at": now}
+    return {
+        "state": CallbackState.WAITING,
+        "next_at": now + timedelta(seconds=decision.delay_s),
+    }
+
+
+def _note(callback: Callback, attempt: webhook.Attempt) -> None:
+    number = callback.attempts_made + 1
+    with transaction.atomic():
+        CallbackAttempt.objects.create(
+            callback=callback,
+            number=number,
+            status=attempt.status,
+            duration_s=round(attempt.duration_s, 3),
+            error=(attempt.error or "")[:MAX_ERROR],
+        )
+        Callback.objects.filter(pk=callback.pk, fence=callback.fence).update(
+            attempts_made=number, owner="", **_next_state(number, attempt)
+        )
+    if not attempt.ok:
+        log.warning("callback %s, attempt %d: %s", callback.message_id, number, attempt.error)
+
+
+class Sender:
+    """Sends due callbacks side by side, so that one slow endpoint does not hold up the rest."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="callback")
+        self._threads = threads
+        self._running: set[Future[None]] = set()
+        self._owner = leases.myself()
+
+    def send_due(self) -> int:
+        """Start sending what is due, as far as threads are free; returns how many."""
+        reclaim_orphans()
+        self._running = {future for future in self._running if not future.done()}
+        free = self._threads - len(self._running)
+        started = 0
+        for callback in due()[:free]:
+            if claim(callback, self._owner):
+                callback.fence += 1
+                self._running.add(self._pool.submit(self._send, callback))
+                started += 1
+        return started
+
+    def _send(self, callback: Callback) -> None:
+        try:
+            send_now(callback)
+        except Exception:
+            log.exception("callback %s could not be noted; it will be sent again", callback.message_id)
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Wait for the requests under way; each is bounded by its deadline."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,125 @@
+"""The clerk: one small loop for all that happens at a certain time rather than on a wake-up.
+
+It sends due callbacks, reaps jobs whose worker is gone, and watches over a cluster that hangs. Any
+number of clerks may run; rows decide.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+
+from jobs import bells, cluster, leases, outcomes, queue
+from jobs.callbacks import Sender
+from jobs.models import Job
+from jobs.states import State
+
+log = logging.getLogger("pixerve.clerk")
+
+TICK_S = 1.0
+WATCH_EVERY_S = 5.0
+HANG_S = 20.0
+
+
+def reap(reaper: leases.Reaper) -> int:
+    """Return the jobs of holders that are gone to the queue, or fail those too often lost."""
+    reaped = 0
+    for job in reaper.gone():
+        if leases.reaped_counts(job):
+            log.error("job %s lost its worker %d times", job.uid, leases.MAX_LOST)
+            reaped += outcomes.fail(
+                job,
+                "worker_lost",
+                f"the worker was lost {leases.MAX_LOST} times while it held this job",
+            )
+        elif leases.give_back(job):
+            log.warning("job %s came back from a lost worker", job.uid)
+            reaped += 1
+    if reaped:
+        bells.queue.ring()
+    return reaped
+
+
+class Watchdog:
+    """Kills this host's cluster when it hangs: workers are free, yet the best job stays unclaimed.
+
+    The supervisor starts a new one. Deaths need no watchdog: see `jobs.cluster`.
+    """
+
+    def __init__(self, hang_s: float = HANG_S) -> None:
+        self._hang_s = hang_s
+        self._since = time.monotonic()
+        self._best: tuple[int, int] | None = None
+
+    def look(self) -> bool:
+        """Look once; True if the cluster was killed."""
+        before, self._best = self._best, self._unclaimed()
+        if self._best is None or self._best != before:
+            self._since = time.monotonic()
+            return False
+        if time.monotonic() - self._since < self._hang_s:
+            return False
+        self._since = time.monotonic()
+        return kill_cluster()
+
+    def _unclaimed(self) -> tuple[int, int] | None:
+        """The best runnable job (and its fence), if a worker of this host is free to claim it."""
+        leased = Job.objects.filter(state=State.PROCESSING).values_list("owner", flat=True)
+        if sum(map(leases.is_here, leased)) >= settings.PIXERVE.max_workers:
+            return None
+        return queue.runnable().values_list("pk", "fence").first()
+
+
+def kill_cluster() -> bool:
+    """Kill this host's cluster, if it lives; what it held is not held against the jobs."""
+    try:
+        owner = cluster.pid_file().read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    if not leases.is_here(owner) or leases.is_dead(owner):
+        return False
+    log.error("the cluster hangs: work waits and nobody claims it; killing it")
+    leases.excuse()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(owner.split("/")[1]), signal.SIGKILL)
+    return True
+
+
+class Clerk:
+    """The loop. `stop()` may be called from a signal handler."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self._sender = Sender()
+        self._reaper = leases.Reaper()
+        self._watchdog = Watchdog()
+        self._next_watch = 0.0
+
+    def stop(self) -> None:
+        self._stopped.set()
+        bells.clerk.ring()
+
+    def run(self) -> None:
+        """Work until stopped; then let the requests under way end."""
+        while not self._stopped.is_set():
+            try:
+                self.tick()
+            except DatabaseError:
+                log.exception("the database is away; trying again")
+                close_old_connections()
+            bells.clerk.wait(TICK_S)
+        self._sender.close()
+
+    def tick(self) -> None:
+        """Everything that is due now."""
+        self._sender.send_due()
+        reap(self._reaper)
+        if time.monotonic() >= self._next_watch:
+            self._next_watch = time.monotonic() + WATCH_EVERY_S
+            self._watchdog.look()

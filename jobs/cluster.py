@@ -1,0 +1,102 @@
+"""django-q2's cluster, made to give up rather than to stall.
+
+django-q2 survives the death of a busy worker, but not that of an idle one (it dies holding the
+queue's lock) or of its monitor. So a sentinel that finds any of its processes dead gives up: it
+exits, its children die with it, the supervisor starts a new cluster, and the reaper returns what
+was cut. Only a worker that was recycled on purpose is replaced in place.
+"""
+
+import contextlib
+import logging
+import os
+import time
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+from django import db
+from django.conf import settings
+from django_q import cluster as django_q_cluster
+
+from encoders.sandbox import die_with
+from jobs import bells, leases
+
+log = logging.getLogger("pixerve.cluster")
+
+_RECYCLED = -2
+_stop_event: Event | None = None
+
+
+def stopping() -> bool:
+    """Whether this cluster was asked to stop: no new claims."""
+    return _stop_event is not None and _stop_event.is_set()
+
+
+def pid_file() -> Path:
+    """Holds the owner name of the cluster's main process, for the clerk's watchdog."""
+    return Path(settings.PIXERVE.data_dir) / "run" / "cluster.pid"
+
+
+class Sentinel(django_q_cluster.Sentinel):  # type: ignore[misc]
+    """A sentinel that ends the whole cluster when one of its processes dies."""
+
+    def __init__(self, stop_event: Event, *args: Any, **kwargs: Any) -> None:
+        global _stop_event  # noqa: PLW0603 - inherited by the workers that this process forks
+        _stop_event = stop_event
+        super().__init__(stop_event, *args, **kwargs)
+
+    def reincarnate(self, process: Any) -> None:
+        if process in self.pool and int(process.timer.value) == _RECYCLED:
+            super().reincarnate(process)
+            return
+        log.error("process %s of the cluster died; giving up for a fresh start", process.pid)
+        self._excuse_the_others(process)
+        os._exit(1)
+
+    def _excuse_the_others(self, dead: Any) -> None:
+        """Their jobs are cut by us; that must not be held against them."""
+        others = [leases.owner_of(each.pid) for each in self.pool if each is not dead]
+        with contextlib.suppress(db.Error):
+            db.connections.close_all()
+            leases.excuse(others)
+
+    def stop(self) -> None:
+        bells.queue.ring()  # the pusher waits on it
+        super().stop()
+
+
+def _bind_forks() -> None:
+    """From here on each process that is forked dies with the one that forked it."""
+    parent = [0]
+    os.register_at_fork(
+        before=lambda: parent.__setitem__(0, os.getpid()),
+        after_in_child=lambda: die_with(parent[0]),
+    )
+
+
+def run() -> None:
+    """Run a cluster until SIGTERM or its death. Returns when it has stopped."""
+    _bind_forks()
+    # django-q2 offers no other way to say which sentinel a cluster starts.
+    django_q_cluster.Sentinel = Sentinel
+    path = pid_file()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.write_text(leases.myself(), encoding="utf-8")
+    cluster = django_q_cluster.Cluster()
+    cluster.start()
+    while cluster.sentinel.is_alive():
+        cluster.sentinel.join(timeout=3600)
+
+
+class Stopwatch:
+    """How long this cluster has been stopping, as one worker sees it."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def seconds(self) -> float:
+        if not stopping():
+            return 0.0
+        if self._since is None:
+            self._since = time.monotonic()
+        return time.monotonic() - self._since

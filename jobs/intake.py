@@ -1,0 +1,141 @@
+"""From a staged upload and a spec to a job in the queue, in one short transaction."""
+
+import threading
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max, Min
+
+from credentials import resolver
+from credentials.sealing import seal
+from encoders import registry
+from encoders.plan import ORIGINAL, Variant
+from encoders.sniff import EXTENSIONS
+from jobs import bells, names
+from jobs.errors import Conflict, InvalidSpec
+from jobs.models import Job, Reference
+from jobs.spec import JobSpec
+from jobs.staging import Staged
+from jobs.states import IN_FLIGHT, State
+
+HEADERS_PURPOSE = "callback headers"
+_ATTEMPTS = 5
+
+# SQLite has one writer: threads that queue here wait for microseconds, where its own busy handler
+# would have them sleep for milliseconds.
+_accepting = threading.Lock()
+
+
+def outputs(spec: JobSpec, reference: str, stem: str, source_format: str) -> tuple[Variant, ...]:
+    """Every output of a job, in the order the token names them, the original last.
+
+    Raises InvalidSpec where two of them would share one file name.
+    """
+    found = [
+        Variant(
+            names.output_name(reference, stem, registry.extension(name), box),
+            registry.canonical(name) or name,
+            box,
+            each.settings.quality,
+            each.settings.speed,
+            asked=tuple(sorted(each.settings.model_fields_set)),
+        )
+        for name, each in spec.formats.items()
+        for box in each.boxes
+    ]
+    if spec.keep_original:
+        original = names.output_name(reference, stem, EXTENSIONS[source_format], None)
+        if any(output.name == original for output in found):
+            raise InvalidSpec(
+                "name_taken",
+                f"{original}: keepOriginal and a format without sizes would share this name",
+                field="job.keepOriginal",
+            )
+        found.append(Variant(original, ORIGINAL))
+    return tuple(found)
+
+
+def check_destinations(spec: JobSpec, subject: str) -> None:
+    """Raise InvalidSpec for a storage key that `subject` may not use."""
+    for kind, key in spec.storage_keys.items():
+        try:
+            resolver.require(kind, key, subject=subject)
+        except resolver.UnknownCredential as error:
+            raise InvalidSpec(
+                "unknown_storage_key", str(error), field=f"job.storageKeys.{kind}"
+            ) from None
+
+
+def _reference(sha256: str, subject: str) -> Reference:
+    """This subject's name for this content, allocated where it has none."""
+    mine = Reference.objects.select_for_update().filter(sha256=sha256, subject=subject).first()
+    if mine is not None:
+        return mine
+    taken = Reference.objects.filter(sha256=sha256).count()
+    name = f"{sha256}_{taken}" if taken else sha256
+    while Reference.objects.filter(name=name).exists():
+        taken += 1
+        name = f"{sha256}_{taken}"
+    return Reference.objects.create(name=name, sha256=sha256, subject=subject)
+
+
+def _turn(subject: str, priority: int) -> int:
+    """The place in the queue that makes subjects take turns.
+
+    Nobody starts behind another's backlog: a subject with nothing waiting gets the turn that is
+    being served, one with a backlog gets the turn after its own last.
+    """
+    waiting = Job.objects.filter(state=State.PENDING, priority=priority)
+    served: int = waiting.aggregate(turn=Min("turn"))["turn"] or 0
+    mine: int | None = waiting.filter(subject=subject).aggregate(turn=Max("turn"))["turn"]
+    return served if mine is None else max(served, mine + 1)
+
+
+def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Job:
+    reference = _reference(staged.sha256, subject)
+    total = len(outputs(spec, reference.name, stem, staged.source_format))
+    job = Job.objects.create(
+        uid=staged.uid,
+        subject=subject,
+        sha256=staged.sha256,
+        reference=reference,
+        priority=spec.priority,
+        turn=_turn(subject, spec.priority),
+        spec=spec.as_sent(),
+        sealed_headers=seal(spec.callback_headers, purpose=HEADERS_PURPOSE)
+        if spec.callback_headers
+        else "",
+        upload_name=staged.upload_name,
+        stem=stem,
+        source_format=staged.source_format,
+        source_bytes=staged.size,
+        total=total,
+    )
+    transaction.on_commit(bells.queue.ring)
+    return job
+
+
+def _in_flight(sha256: str, subject: str) -> bool:
+    return Job.objects.filter(sha256=sha256, subject=subject, state__in=IN_FLIGHT).exists()
+
+
+def accept(staged: Staged, spec: JobSpec, subject: str) -> Job:
+    """Make the job. On any error nothing is stored, and the caller discards what is staged.
+
+    Raises Conflict where the subject's job with this content is still in flight, InvalidSpec.
+    """
+    stem = names.safe_stem(staged.upload_name)
+    for attempt in range(_ATTEMPTS):
+        try:
+            with _accepting, transaction.atomic():
+                return _insert(staged, spec, subject, stem)
+        except IntegrityError:
+            if _in_flight(staged.sha256, subject):
+                break
+            # Two first uploads of one content met in Reference; the next look finds a free name.
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise Conflict(
+        "duplicate_in_flight",
+        "a job with this picture is in flight; wait for its end, or cancel it",
+        field="file",
+    )

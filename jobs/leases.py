@@ -1,0 +1,125 @@
+"""Leases: who works on a job, whether that process still lives, and what happens when it does not.
+
+A lease's owner is one process: `host/pid/start@boot`, where start is the process's start time in
+clock ticks since boot (proc(5), stat field 22), so that a reused pid is another owner.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from django.db.models import F
+
+from jobs import transitions
+from jobs.models import Job
+from jobs.states import State
+
+LEASE_S = 30.0
+BEAT_S = 5.0
+MAX_LOST = 3
+_START_FIELD = 19  # stat field 22, counted behind the command's closing bracket
+
+
+class LeaseLost(Exception):
+    """The job was given to somebody else, or ended; its former holder must write nothing more."""
+
+
+@cache
+def _host() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{socket.gethostname()}@{boot[:8]}"
+
+
+def _start_time(pid: int) -> str | None:
+    """The process's start time, or None where it is gone or only waits to be buried."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in {"Z", "X"} else fields[_START_FIELD]
+
+
+def owner_of(pid: int) -> str:
+    """The owner name of a process on this host."""
+    return f"{_host()}/{pid}/{_start_time(pid)}"
+
+
+def myself() -> str:
+    """The owner name of this process."""
+    return owner_of(os.getpid())
+
+
+def is_here(owner: str) -> bool:
+    """Whether `owner` was started on this host since it booted."""
+    return owner.startswith(f"{_host()}/")
+
+
+def is_dead(owner: str) -> bool:
+    """True only for a process of this host, or of an earlier boot of it, that is surely gone."""
+    host, _, rest = owner.partition("/")
+    pid, _, start = rest.partition("/")
+    if host == _host():
+        return not pid.isdigit() or _start_time(int(pid)) != start
+    return host.partition("@")[0] == socket.gethostname()
+
+
+def renew(job: Job, **changes: object) -> None:
+    """Say that the holder lives, and write `changes`. Raises LeaseLost."""
+    if not transitions.held(job).update(beat=F("beat") + 1, **changes):
+        raise LeaseLost(str(job.uid))
+
+
+def excuse(owners: Iterable[str] | None = None) -> int:
+    """Note that these leases (all of this host's where None) are cut by us, not lost by a job."""
+    held = Job.objects.filter(state=State.PROCESSING, owner__startswith=f"{_host()}/")
+    return (held if owners is None else held.filter(owner__in=list(owners))).update(excused=True)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    fence: int
+    beat: int
+    since: float
+
+
+class Reaper:
+    """Takes jobs from holders that are gone: dead on this host, or without a beat for `lease_s`.
+
+    Silence is measured on this process's own monotonic clock, so that no clock that jumps, here or
+    elsewhere, can take a lease away.
+    """
+
+    def __init__(self, lease_s: float = LEASE_S) -> None:
+        self._lease_s = lease_s
+        self._seen: dict[int, _Seen] = {}
+
+    def gone(self) -> list[Job]:
+        """The jobs whose holder is gone, by what was seen until now."""
+        leased = list(Job.objects.filter(state=State.PROCESSING).exclude(owner=""))
+        now = time.monotonic()
+        self._seen = {job.pk: self._look(job, now) for job in leased}
+        return [
+            job
+            for job in leased
+            if is_dead(job.owner) or now - self._seen[job.pk].since >= self._lease_s
+        ]
+
+    def _look(self, job: Job, now: float) -> _Seen:
+        before = self._seen.get(job.pk)
+        if before is not None and (before.fence, before.beat) == (job.fence, job.beat):
+            return before
+        return _Seen(job.fence, job.beat, now)
+
+
+def reaped_counts(job: Job) -> bool:
+    """Whether this lost lease is held against the job, and was one too many."""
+    return not job.excused and job.lost_leases + 1 >= MAX_LOST
+
+
+def give_back(job: Job) -> bool:
+    """Put a job whose holder is gone back into the queue."""
+    return transitions.put_back(job, lost_leases=F("lost_leases") + (0 if job.excused else 1))

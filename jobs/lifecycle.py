@@ -1,0 +1,60 @@
+"""What people do to jobs: cancel, replay, delete outputs. The API and the admin both call these."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from delivery.hosting import HostedRoot
+from jobs import bells, staging, transitions
+from jobs.errors import Conflict, Gone
+from jobs.models import HostedFile, Job
+from jobs.states import State
+
+
+def cancel(job: Job) -> None:
+    """Take a job back that no worker has begun. Raises Conflict."""
+    if not transitions.cancel(job):
+        job.refresh_from_db(fields=["state"])
+        raise Conflict("not_pending", f"only a pending job can be cancelled; this one is {job.state}")
+    staging.discard(job.uid)
+
+
+def replay(job: Job) -> None:
+    """Run a failed job again from its kept source. Raises Conflict, Gone."""
+    if not staging.source_path(job.uid).exists():
+        Job.objects.filter(pk=job.pk, state=State.FAILED).update(has_source=False)
+    try:
+        with transaction.atomic():
+            happened = transitions.replay(job)
+            transaction.on_commit(bells.queue.ring)
+    except IntegrityError:
+        raise Conflict(
+            "duplicate_in_flight", "a newer job with this picture is in flight; wait for its end"
+        ) from None
+    if happened:
+        return
+    job.refresh_from_db(fields=["state", "has_source"])
+    if job.state == State.FAILED:
+        raise Gone("source_gone", "the source of this job is no longer kept; upload it again")
+    raise Conflict("not_failed", f"only a failed job can be replayed; this one is {job.state}")
+
+
+def delete_outputs(job: Job) -> int:
+    """Remove the job's files from `/files/`; returns how many. A newer job's files stay.
+
+    The row goes first: a file without a row is swept later, a row without a file would lie.
+    """
+    if job.state not in {State.COMPLETED, State.FAILED, State.CANCELLED}:
+        raise Conflict("in_flight", "the job is in flight; its outputs are not there yet")
+    root = HostedRoot(Path(settings.PIXERVE.serve_dir))
+    removed = 0
+    for hosted in HostedFile.objects.filter(job=job):
+        with transaction.atomic():
+            if not HostedFile.objects.filter(pk=hosted.pk, job=job).delete()[0]:
+                continue
+            job.renditions.filter(key=hosted.path).update(removed_at=timezone.now())
+            root.remove(hosted.path)
+        removed += 1
+    return removed

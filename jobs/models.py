@@ -1,0 +1,273 @@
+"""The job table is the truth, and the queue.
+
+    Reference ◀── Job ──▶ Rendition (one produced file)
+                   ├────▶ Success | Failure (append-only records of its ends)
+                   └────▶ Callback ──▶ CallbackAttempt
+    HostedFile: what lies at a path of `/files/`; lives as long as the file, not as the job
+"""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from jobs.states import IN_FLIGHT, Stage, State
+
+
+class Reference(models.Model):
+    """The name under which one subject's jobs with one content are known outside.
+
+    The first subject to bring a content gets its bare SHA-256, further ones `{sha256}_1`, `_2` ….
+    """
+
+    name = models.CharField(max_length=80, unique=True)
+    sha256 = models.CharField(max_length=64)
+    subject = models.CharField(max_length=255)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["sha256", "subject"], name="one_reference_each")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Job(models.Model):
+    """One accepted upload and what became of it; `jobs.states` draws its transitions.
+
+    A worker that claims a job raises `fence`; each later write of that worker names the number, so
+    that one who lost its lease can write nothing. `turn` makes subjects take turns.
+    """
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    subject = models.CharField(max_length=255)
+    sha256 = models.CharField(max_length=64)
+    reference = models.ForeignKey(Reference, on_delete=models.PROTECT, related_name="jobs")
+
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.NONE, blank=True)
+    priority = models.PositiveSmallIntegerField(default=0)
+    turn = models.BigIntegerField(default=0)
+    run_after = models.DateTimeField(default=timezone.now)
+
+    spec = models.JSONField()
+    sealed_headers = models.TextField(blank=True, default="", editable=False)
+    upload_name = models.CharField(max_length=255)
+    stem = models.CharField(max_length=64)
+    source_format = models.CharField(max_length=10)
+    source_bytes = models.BigIntegerField()
+    has_source = models.BooleanField(default=True)
+
+    fence = models.PositiveIntegerField(default=0)
+    owner = models.CharField(max_length=200, blank=True, default="")
+    beat = models.PositiveIntegerField(default=0)
+    excused = models.BooleanField(default=False)
+    attempts = models.PositiveIntegerField(default=0)
+    crashes = models.PositiveIntegerField(default=0)
+    lost_leases = models.PositiveIntegerField(default=0)
+
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField()
+    warnings = models.JSONField(default=list, blank=True)
+    timings = models.JSONField(default=dict, blank=True)
+    error_code = models.CharField(max_length=64, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject", "sha256"],
+                condition=Q(state__in=IN_FLIGHT),
+                name="one_in_flight_each",
+            ),
+        ]
+        indexes = [
+            # claim: the best runnable row
+            models.Index(
+                fields=["priority", "turn", "id"],
+                condition=Q(state=State.PENDING),
+                name="job_queue",
+            ),
+            # intake: a subject's last turn
+            models.Index(
+                fields=["subject", "priority", "turn"],
+                condition=Q(state=State.PENDING),
+                name="job_turns",
+            ),
+            # reaper, watchdog: who holds a lease
+            models.Index(
+                fields=["owner"], condition=Q(state=State.PROCESSING), name="job_leases"
+            ),
+            # status by reference, newest first
+            models.Index(fields=["reference", "-id"], name="job_by_reference"),
+            # status by token: my newest with this content
+            models.Index(fields=["sha256", "subject", "-id"], name="job_by_content"),
+            # admin filters and the dashboard's recent failures
+            models.Index(fields=["state", "-id"], name="job_by_state"),
+            # retention
+            models.Index(
+                fields=["finished_at"], condition=Q(finished_at__isnull=False), name="job_ended"
+            ),
+            # retention of failed jobs' sources
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(state=State.FAILED, has_source=True),
+                name="job_kept_source",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.upload_name} ({self.state})"
+
+
+class Rendition(models.Model):
+    """One produced file. `key` is its object key at every destination of the job."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="renditions")
+    name = models.CharField(max_length=200)
+    key = models.CharField(max_length=420, db_index=True)
+    format = models.CharField(max_length=16)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    bytes = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    encode_ms = models.FloatField(default=0)
+    superseded = models.BooleanField(default=False)
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "name"], name="one_rendition_each")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class HostedFile(models.Model):
+    """What lies at a path below `/files/`. Outlives its job's record.
+
+    `bytes` and `mtime_ns` say which file on disk the checksum is of: where they differ from the
+    file, the checksum is made anew (`jobs.api.files`).
+    """
+
+    path = models.CharField(max_length=420, unique=True)
+    job = models.ForeignKey(
+        Job, on_delete=models.SET_NULL, null=True, related_name="hosted_files"
+    )
+    reference = models.ForeignKey(
+        Reference, on_delete=models.PROTECT, null=True, related_name="hosted_files"
+    )
+    sha256 = models.CharField(max_length=64)
+    bytes = models.BigIntegerField()
+    mtime_ns = models.BigIntegerField()
+    media_type = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Record(models.Model):
+    """What the final records share; never changed once written."""
+
+    subject = models.CharField(max_length=255)
+    timestamp = models.DateTimeField(default=timezone.now, db_index=True)
+    job_data = models.JSONField()
+
+    class Meta:
+        abstract = True
+        ordering = ["-id"]
+
+
+class Success(Record):
+    """A job that completed."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="successes")
+    reference = models.ForeignKey(Reference, on_delete=models.PROTECT, related_name="+")
+    file_count = models.PositiveIntegerField()
+    output_bytes = models.BigIntegerField(default=0)
+
+    class Meta(Record.Meta):
+        verbose_name_plural = "successes"
+
+    def __str__(self) -> str:
+        return f"success of {self.reference_id}"
+
+
+class Failure(Record):
+    """An end of a job with a reason; a replayed job may have several."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="failures")
+    reference = models.ForeignKey(Reference, on_delete=models.PROTECT, related_name="+")
+    code = models.CharField(max_length=64, db_index=True)
+    message = models.TextField()
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class CallbackState(models.TextChoices):
+    WAITING = "waiting", "Waiting"  # due at `next_at`
+    SENDING = "sending", "Sending"  # a clerk holds it
+    SENT = "sent", "Sent"  # the endpoint said 2xx
+    GIVEN_UP = "given_up", "Given up"  # no try is left, or none can help
+
+
+class Callback(models.Model):
+    """The stored intent to tell a URL; written with the outcome, sent by the clerk.
+
+    `message_id` is the same on all attempts, so that a receiver can drop a repeat.
+    """
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="callbacks")
+    message_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    event = models.CharField(max_length=32)
+    url = models.URLField(max_length=2048)
+    sealed_headers = models.TextField(blank=True, default="", editable=False)
+    payload = models.JSONField()
+
+    state = models.CharField(
+        max_length=10, choices=CallbackState.choices, default=CallbackState.WAITING
+    )
+    attempts_made = models.PositiveIntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now)
+    fence = models.PositiveIntegerField(default=0)
+    owner = models.CharField(max_length=200, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            # clerk: what is due
+            models.Index(
+                fields=["next_at"],
+                condition=Q(state__in=[CallbackState.WAITING, CallbackState.SENDING]),
+                name="callback_due",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} → {self.url}"
+
+
+class CallbackAttempt(models.Model):
+    """One POST of a callback and what came of it."""
+
+    callback = models.ForeignKey(Callback, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+    status = models.PositiveIntegerField(null=True, blank=True)
+    duration_s = models.FloatField()
+    error = models.CharField(max_length=300, blank=True, default="")
+
+    class Meta:
+        ordering = ["number"]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}: {self.status or self.error}"
+

@@ -1,0 +1,152 @@
+"""The ends of a job: outcome, record and callback in one transaction, or none of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from encoders.plan import Rendition as Made
+from jobs import bells, names, staging, transitions
+from jobs.leases import LeaseLost
+from jobs.models import Callback, Failure, HostedFile, Job, Rendition, Success
+
+COMPLETED_EVENT = "job.completed"
+FAILED_EVENT = "job.failed"
+MAX_MESSAGE = 1000
+
+
+@dataclass(frozen=True)
+class Published:
+    """One file as it lies below `/files/`."""
+
+    key: str
+    sha256: str
+    bytes: int
+    mtime_ns: int
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a job made: the renditions, where they are hosted, what to know about them."""
+
+    renditions: Sequence[Made]
+    published: Sequence[Published] = ()
+    warnings: Sequence[dict[str, str]] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def complete(job: Job, product: Product) -> None:
+    """processing → completed. Raises LeaseLost, and then nothing was written."""
+    with transaction.atomic():
+        done = transitions.finish(
+            job,
+            done=len(product.renditions),
+            has_source=False,
+            warnings=list(product.warnings),
+            timings=product.timings,
+        )
+        if not done:
+            raise LeaseLost(str(job.uid))
+        _write_renditions(job, product.renditions)
+        _write_hosted(job, product.published)
+        Success.objects.create(
+            job=job,
+            reference=job.reference,
+            subject=job.subject,
+            job_data=job.spec,
+            file_count=len(product.renditions),
+            output_bytes=sum(each.bytes for each in product.renditions),
+        )
+        _write_callback(job, COMPLETED_EVENT, file_count=len(product.renditions))
+        transaction.on_commit(lambda: staging.discard(job.uid))
+
+
+def fail(job: Job, code: str, message: str) -> bool:
+    """processing → failed; the source stays in staging for a replay. False if the lease is lost."""
+    message = message[:MAX_MESSAGE]
+    with transaction.atomic():
+        if not transitions.fail(job, code, message):
+            return False
+        Failure.objects.create(
+            job=job,
+            reference=job.reference,
+            subject=job.subject,
+            job_data=job.spec,
+            code=code,
+            message=message,
+        )
+        _write_callback(
+            job, FAILED_EVENT, file_count=0, error={"code": code, "message": message}
+        )
+        transaction.on_commit(lambda: staging.keep_source_only(job.uid))
+    return True
+
+
+def _write_renditions(job: Job, made: Sequence[Made]) -> None:
+    sub_dir = job.spec.get("subDir") or ""
+    rows = [
+        Rendition(
+            job=job,
+            name=each.name,
+            key=names.object_key(sub_dir, each.name),
+            format=each.format,
+            width=each.width,
+            height=each.height,
+            bytes=each.bytes,
+            sha256=each.sha256,
+            encode_ms=each.encode_ms,
+        )
+        for each in made
+    ]
+    Rendition.objects.filter(
+        key__in=[row.key for row in rows], superseded=False, job__reference=job.reference_id
+    ).update(superseded=True)
+    Rendition.objects.bulk_create(rows)
+
+
+def _write_hosted(job: Job, published: Sequence[Published]) -> None:
+    HostedFile.objects.bulk_create(
+        [
+            HostedFile(
+                path=each.key,
+                job=job,
+                reference=job.reference,
+                sha256=each.sha256,
+                bytes=each.bytes,
+                mtime_ns=each.mtime_ns,
+                media_type=each.media_type,
+            )
+            for each in published
+        ],
+        update_conflicts=True,
+        unique_fields=["path"],
+        update_fields=["job", "reference", "sha256", "bytes", "mtime_ns", "media_type"],
+    )
+
+
+def _write_callback(job: Job, event: str, **what: Any) -> None:
+    """The original payload of the callback, with `error` beside it where the job failed."""
+    url = job.spec.get("completionCallback")
+    if not url:
+        return
+    payload = {
+        "hash": job.reference.name,
+        "status": event.removeprefix("job."),
+        "file_count": what.pop("file_count"),
+        "timestamp": int(time.time()),
+        "job_data": job.spec,
+        **what,
+    }
+    Callback.objects.create(
+        job=job,
+        event=event,
+        url=url,
+        sealed_headers=job.sealed_headers,
+        payload=payload,
+        next_at=timezone.now(),
+    )
+    transaction.on_commit(bells.clerk.ring)

@@ -1,0 +1,177 @@
+"""What a worker does with a wake-up: claim the best job, convert, deliver, finish."""
+
+import logging
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import OperationalError
+from django.db.models import F
+from django.utils import timezone
+
+from delivery.errors import DeliveryError
+from delivery.hosting import HostedRoot
+from encoders import registry
+from encoders.converter import Converter
+from encoders.errors import PictureError
+from encoders.limits import Limits
+from encoders.plan import ORIGINAL, Outcome, Plan, Rendition
+from encoders.sniff import MEDIA_TYPES
+from jobs import cluster, intake, leases, names, outcomes, queue, staging, transitions
+from jobs.leases import LeaseLost
+from jobs.models import Job
+from jobs.outcomes import Product, Published
+from jobs.spec import JobSpec, load
+from jobs.states import Stage
+
+log = logging.getLogger("pixerve.jobs")
+
+CRASHED = "decoder_crashed"
+MAX_CRASHES = 2
+BACKOFF_S = (5, 30, 120)  # between tries of a job whose trouble can pass
+TICK_S = 1.0
+
+converter = Converter()
+
+
+class HandedBack(Exception):
+    """This cluster stops and cannot wait for the job's end; another will make it."""
+
+
+def wake() -> None:
+    """One wake-up: see the best runnable job through, if there is one."""
+    if cluster.stopping():
+        return
+    job = queue.claim_best(leases.myself())
+    if job is not None:
+        run(job)
+
+
+def run(job: Job) -> None:
+    """Work on a claimed job until it ends, is handed back, or is not ours any more."""
+    try:
+        outcomes.complete(job, _make(job))
+        log.info("job %s completed", job.uid)
+    except LeaseLost:
+        log.warning("job %s was given to somebody else meanwhile", job.uid)
+    except HandedBack:
+        transitions.put_back(job, attempts=F("attempts") - 1)
+    except OperationalError:
+        log.exception("job %s: the database did not take the outcome; it will run again", job.uid)
+    except (PictureError, DeliveryError) as error:
+        _fail_or_try_again(job, error)
+    except Exception:
+        log.exception("job %s failed by a fault of ours", job.uid)
+        outcomes.fail(job, "internal_error", "an internal error; the log has the details")
+
+
+def _make(job: Job) -> Product:
+    spec = load(job.spec)
+    pulse = Pulse(job)
+    outcome = _convert(job, spec, pulse)
+    leases.renew(job, stage=Stage.DELIVERING, done=pulse.done)
+    started = time.monotonic()
+    published = _host(job, spec, outcome, pulse) if spec.direct_host else []
+    return Product(
+        renditions=outcome.renditions,
+        published=published,
+        warnings=[{"code": each.code, "message": each.message} for each in outcome.warnings],
+        timings={
+            "queued": _queued_ms(job),
+            **outcome.timings,
+            "deliver": round((time.monotonic() - started) * 1000, 1),
+        },
+    )
+
+
+def _queued_ms(job: Job) -> float:
+    waited = (job.claimed_at or job.created_at) - max(job.created_at, job.run_after)
+    return round(waited.total_seconds() * 1000, 1)
+
+
+def limits() -> Limits:
+    """The limits of one conversion, from the settings."""
+    config = settings.PIXERVE
+    return Limits(
+        max_pixels=config.max_pixels,
+        max_side=config.max_side,
+        max_frames=config.max_frames,
+        timeout_s=float(config.job_timeout),
+    )
+
+
+def _convert(job: Job, spec: JobSpec, pulse: "Pulse") -> Outcome:
+    plan = Plan(
+        source=staging.source_path(job.uid),
+        out_dir=staging.fresh_out_dir(job.uid),
+        variants=intake.outputs(spec, job.reference.name, job.stem, job.source_format),
+        limits=limits(),
+    )
+    return converter.convert(plan, on_beat=pulse.beat, beat_s=TICK_S, on_rendition=pulse.made)
+
+
+def _host(job: Job, spec: JobSpec, outcome: Outcome, pulse: "Pulse") -> list[Published]:
+    root = HostedRoot(Path(settings.PIXERVE.serve_dir))
+    published = []
+    for made in outcome.renditions:
+        pulse.beat()
+        key = names.object_key(spec.sub_dir or "", made.name)
+        root.publish(staging.out_dir(job.uid) / made.name, key)
+        with root.open(key) as handle:
+            published.append(
+                Published(key, made.sha256, handle.size, handle.mtime_ns, _media_type(job, made))
+            )
+    return published
+
+
+def _media_type(job: Job, made: Rendition) -> str:
+    if made.format == ORIGINAL:
+        return MEDIA_TYPES[job.source_format]
+    return registry.media_type(made.format)
+
+
+def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:
+    log.warning("job %s: %s: %s", job.uid, error.code, error.message)
+    if error.code == CRASHED:
+        if job.crashes + 1 < MAX_CRASHES:
+            transitions.put_back(job, crashes=F("crashes") + 1)
+            return
+    elif _can_pass(error) and job.attempts <= len(BACKOFF_S):
+        pause = timedelta(seconds=BACKOFF_S[job.attempts - 1])
+        transitions.put_back(job, run_after=timezone.now() + pause)
+        return
+    outcomes.fail(job, error.code, error.message)
+
+
+def _can_pass(error: PictureError | DeliveryError) -> bool:
+    return error.retryable if isinstance(error, PictureError) else not error.permanent
+
+
+class Pulse:
+    """The sign of life of a running job; also notes its progress and hears the call to stop."""
+
+    def __init__(self, job: Job) -> None:
+        self.done = 0
+        self._job = job
+        self._written = 0
+        self._next = time.monotonic() + leases.BEAT_S
+        self._stopping = cluster.Stopwatch()
+        self._patience = max(1.0, settings.PIXERVE.stop_grace - 15.0)
+
+    def made(self, rendition: Rendition) -> None:
+        self.done += 1
+
+    def beat(self) -> None:
+        """Called every second. Raises LeaseLost, HandedBack."""
+        if self._stopping.seconds() > self._patience:
+            raise HandedBack(str(self._job.uid))
+        if time.monotonic() < self._next and self.done == self._written:
+            return
+        self._next = time.monotonic() + leases.BEAT_S
+        try:
+            leases.renew(self._job, done=self.done)
+            self._written = self.done
+        except OperationalError:
+            # A database that is locked for a while is no reason to cut a healthy job.
+            log.warning("job %s: a beat was not taken by the database", self._job.uid)

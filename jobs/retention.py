@@ -1,0 +1,136 @@
+"""What is kept for how long: records, sources of failed jobs, forgotten staging folders.
+
+Purging never touches an output: a hosted file and its row stay until somebody deletes them.
+"""
+
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+
+from delivery.hosting import HostedRoot
+from jobs import staging
+from jobs.models import CallbackState, HostedFile, Job, Reference
+from jobs.states import FINAL, IN_FLIGHT, State
+
+BATCH = 500
+# A folder is made before its row: younger ones may belong to an upload that is still coming in.
+ORPHAN_AGE_S = 6 * 3600
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed, or would be."""
+
+    jobs: int = 0
+    sources: int = 0
+    references: int = 0
+
+
+def _days_ago(days: int) -> datetime:
+    return timezone.now() - timedelta(days=days)
+
+
+def expired_jobs() -> QuerySet[Job]:
+    """Ended jobs whose records are older than `PIXERVE_RETENTION_DAYS`, callbacks under way aside."""
+    return Job.objects.filter(
+        state__in=FINAL, finished_at__lt=_days_ago(settings.PIXERVE.retention_days)
+    ).exclude(callbacks__state__in=[CallbackState.WAITING, CallbackState.SENDING])
+
+
+def expired_sources() -> QuerySet[Job]:
+    """Failed jobs whose source was kept for `PIXERVE_FAILED_RETENTION_DAYS`."""
+    return Job.objects.filter(
+        state=State.FAILED,
+        has_source=True,
+        finished_at__lt=_days_ago(settings.PIXERVE.failed_retention_days),
+    )
+
+
+def unused_references() -> QuerySet[Reference]:
+    """Names that neither a job nor a hosted file bears."""
+    return Reference.objects.filter(
+        ~Exists(Job.objects.filter(reference=OuterRef("pk"))),
+        ~Exists(HostedFile.objects.filter(reference=OuterRef("pk"))),
+    )
+
+
+def _forget_sources() -> int:
+    count = 0
+    while jobs := list(expired_sources()[:BATCH]):
+        for job in jobs:
+            # The row first, and only if nobody replays it at this moment.
+            if expired_sources().filter(pk=job.pk).update(has_source=False):
+                staging.discard(job.uid)
+                count += 1
+    return count
+
+
+def _forget_jobs() -> int:
+    count = 0
+    while jobs := list(expired_jobs()[:BATCH]):
+        with transaction.atomic():
+            expired_jobs().filter(pk__in=[job.pk for job in jobs]).delete()
+        for job in jobs:
+            staging.discard(job.uid)
+        count += len(jobs)
+    return count
+
+
+def _forget_references() -> int:
+    count = 0
+    while names := list(unused_references().values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic():
+            locked = Reference.objects.select_for_update().filter(pk__in=names)
+            still = unused_references().filter(pk__in=[each.pk for each in locked])
+            removed, _ = still.delete()
+        if not removed:
+            break
+        count += removed
+    return count
+
+
+def prune_jobs(*, dry_run: bool = False) -> Pruned:
+    """Remove what is past its time; with `dry_run` only count it."""
+    if dry_run:
+        return Pruned(expired_jobs().count(), expired_sources().count(), unused_references().count())
+    return Pruned(
+        sources=_forget_sources(), jobs=_forget_jobs(), references=_forget_references()
+    )
+
+
+def _needed(uids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    rows = Job.objects.filter(uid__in=list(uids))
+    kept = rows.filter(state__in=IN_FLIGHT) | rows.filter(state=State.FAILED, has_source=True)
+    return set(kept.values_list("uid", flat=True))
+
+
+def orphans(min_age_s: float = ORPHAN_AGE_S) -> list[uuid.UUID]:
+    """Staging folders that no job needs and that have not been touched for a while."""
+    before = time.time() - min_age_s
+    old = [uid for uid, changed in staging.folders() if changed < before]
+    batches = [old[start : start + BATCH] for start in range(0, len(old), BATCH)]
+    return [uid for batch in batches for uid in set(batch) - _needed(batch)]
+
+
+def prune_staging(*, dry_run: bool = False, min_age_s: float = ORPHAN_AGE_S) -> int:
+    """Remove orphaned staging folders and half-written hosted files; returns how many folders."""
+    found = orphans(min_age_s)
+    if not dry_run:
+        for uid in found:
+            staging.discard(uid)
+        HostedRoot(Path(settings.PIXERVE.serve_dir)).sweep(ORPHAN_AGE_S)
+    return len(found)
+
+
+def daily() -> None:
+    """What the daily schedule runs."""
+    prune_jobs()
+    prune_staging()

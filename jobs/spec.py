@@ -1,0 +1,227 @@
+"""JobSpec: the `job` of an upload token, parsed once, strict and immutable.
+
+Nothing is coerced and nothing unknown is passed over: a wrong field is an `InvalidSpec` that names
+it. The limits that an owner can set come from the settings.
+"""
+
+import re
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal, Self
+
+from django.conf import settings
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from delivery.addresses import AddressPolicy
+from delivery.errors import DeliveryError
+from delivery.http import check_headers, check_url
+from encoders import registry
+from jobs.errors import InvalidSpec
+
+DEFAULT_QUALITY = 80
+DEFAULT_SPEED = 6
+MAX_PRIORITY = 1000
+MAX_SUB_DIR = 200
+ANY_SIDE = 2**31 - 1
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+
+Box = tuple[int, int]
+
+
+def callback_policy() -> AddressPolicy:
+    """Which addresses a callback may go to."""
+    return AddressPolicy([ip_network(net) for net in settings.PIXERVE.callback_allow_private])
+
+
+def _judged(info: ValidationInfo) -> bool:
+    """False for an accepted job that is read back: the limits of today do not judge it again."""
+    return not info.context
+
+
+def _size(value: object, info: ValidationInfo) -> object:
+    """`[w, h]`, or `[s]` for the box s × s."""
+    if not isinstance(value, list | tuple) or len(value) not in {1, 2}:
+        raise PydanticCustomError("size", "write a size as [width, height] or [side]")
+    longest = settings.PIXERVE.max_side if _judged(info) else ANY_SIDE
+    for side in value:
+        if type(side) is not int or not 1 <= side <= longest:
+            raise PydanticCustomError(
+                "size", "a side is a whole number of pixels from 1 to {longest}", {"longest": longest}
+            )
+    return tuple(value)
+
+
+def _format_name(value: object) -> object:
+    if isinstance(value, str) and registry.canonical(value) is not None:
+        return value
+    known = ", ".join(registry.names())
+    raise PydanticCustomError("format", "unknown format; known are {known}", {"known": known})
+
+
+def _url(value: str, info: ValidationInfo) -> str:
+    try:
+        if _judged(info):
+            check_url(value, callback_policy(), ports=None)
+    except DeliveryError as error:
+        raise PydanticCustomError(error.code, "{message}", {"message": error.message}) from None
+    return value
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    try:
+        check_headers(value)
+    except DeliveryError as error:
+        raise PydanticCustomError(error.code, "{message}", {"message": error.message}) from None
+    return value
+
+
+def _sub_dir(value: str) -> str:
+    segments = value.split("/")
+    if len(value) > MAX_SUB_DIR or not all(_SEGMENT.fullmatch(part) for part in segments):
+        raise PydanticCustomError(
+            "sub_dir",
+            "a relative path of at most {length} characters; each part starts with a letter, digit"
+            ' or "_" and holds letters, digits, ".", "_" and "-" only',
+            {"length": MAX_SUB_DIR},
+        )
+    return value
+
+
+def _secret(value: Any, handler: ValidatorFunctionWrapHandler) -> dict[str, str]:
+    """Type errors of header values must not repeat the value; say only what is expected."""
+    try:
+        return handler(value)  # type: ignore[no-any-return]
+    except ValidationError:
+        raise PydanticCustomError("headers", "an object of header names to strings") from None
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        hide_input_in_errors=True,
+    )
+
+
+class Settings(_Strict):
+    """`quality` 1–100; `speed` 0 (smallest file) … 10 (fastest)."""
+
+    quality: int = Field(DEFAULT_QUALITY, ge=1, le=100)
+    speed: int = Field(DEFAULT_SPEED, ge=0, le=10)
+
+
+class FormatSpec(_Strict):
+    """One output format: how to encode it and in which boxes; no sizes means the native size."""
+
+    settings: Settings = Settings()
+    sizes: list[Annotated[Any, BeforeValidator(_size)]] = Field(default_factory=list)
+
+    @property
+    def boxes(self) -> tuple[Box | None, ...]:
+        return tuple((size[0], size[-1]) for size in self.sizes) or (None,)
+
+
+class JobSpec(_Strict):
+    """What the token asked for. `as_sent()` is the form that is stored and shown."""
+
+    completion_callback: Annotated[str, AfterValidator(_url)] | None = None
+    callback_headers: Annotated[
+        dict[str, str], AfterValidator(_headers), WrapValidator(_secret)
+    ] = Field(default_factory=dict, repr=False)
+    priority: int = Field(0, ge=0, le=MAX_PRIORITY)
+    keep_original: bool = False
+    formats: dict[Annotated[str, BeforeValidator(_format_name)], FormatSpec] = Field(
+        default_factory=dict
+    )
+    storage_keys: dict[
+        Literal["s3", "gcs", "sftp", "local"], Annotated[str, Field(min_length=1, max_length=128)]
+    ] = Field(default_factory=dict)
+    direct_host: bool = False
+    sub_dir: Annotated[str, AfterValidator(_sub_dir)] | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self, info: ValidationInfo) -> Self:
+        if not self.direct_host and not self.storage_keys:
+            raise _at("directHost", "no destination: set directHost, or name a key in storageKeys")
+        if not self.formats and not self.keep_original:
+            raise _at("formats", "nothing to make: name a format, or set keepOriginal")
+        if _judged(info):
+            self._check_count()
+        self._check_twins()
+        return self
+
+    def _check_count(self) -> None:
+        most = settings.PIXERVE.max_variants
+        count = sum(len(each.boxes) for each in self.formats.values()) + self.keep_original
+        if count > most:
+            raise _at("formats", f"asks for {count} outputs; at most {most} are made of one picture")
+
+    def _check_twins(self) -> None:
+        seen: set[tuple[str, Box | None]] = set()
+        for name, each in self.formats.items():
+            for index, box in enumerate(each.boxes):
+                twin = (registry.canonical(name) or name, box)
+                if twin in seen:
+                    raise _at(
+                        f"formats.{name}.sizes[{index}]", "two outputs would share one file name"
+                    )
+                seen.add(twin)
+
+    def as_sent(self) -> dict[str, Any]:
+        """The instructions in the token's own words, without `callbackHeaders`, which are secret."""
+        return self.model_dump(
+            mode="json", by_alias=True, exclude_unset=True, exclude={"callback_headers"}
+        )
+
+
+def _at(field: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("at", "{message}", {"field": field, "message": message})
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """`("formats", "jpg", "sizes", 0)` → `job.formats.jpg.sizes[0]`."""
+    path = "job"
+    for part in location:
+        if part != "[key]":
+            path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path[:200]
+
+
+def parse(job: object) -> JobSpec:
+    """The spec of a token's `job`. Raises InvalidSpec naming each wrong field."""
+    try:
+        return JobSpec.model_validate(job)
+    except ValidationError as error:
+        found = [
+            {
+                "field": _path((*each["loc"], *filter(None, [each.get("ctx", {}).get("field")]))),
+                "message": each["msg"],
+            }
+            for each in error.errors(include_url=False, include_input=False)[:20]
+        ]
+        first = found[0]
+        raise InvalidSpec(
+            "invalid_spec",
+            f"{first['field']}: {first['message']}",
+            field=first["field"],
+            errors=found,
+        ) from None
+
+
+def load(stored: dict[str, Any]) -> JobSpec:
+    """The spec of an accepted job, from what `as_sent` gave."""
+    return JobSpec.model_validate(stored, context={"accepted": True})

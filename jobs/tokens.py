@@ -1,0 +1,194 @@
+"""Upload tokens: JWTs (RFC 7519) that say who uploads and what to make of the picture.
+
+One fixed algorithm per key: HS256 with the shared secret, and whatever `PIXERVE_JWT_KEYS` lists: a
+JWKS (RFC 7517) or one PEM public key. A token's `kid` chooses among several keys; its `alg` never
+chooses anything.
+"""
+
+import json
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jwt
+from django.conf import settings
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken
+
+from jobs.errors import Refused, Unauthorized
+
+MAX_TOKEN_BYTES = 16 * 1024
+MAX_SUBJECT = 255
+MIN_SECRET_BYTES = 32
+LEEWAY_S = 10
+_ALGORITHMS = {"oct": "HS256", "RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
+_PEM_ALGORITHMS = {
+    "RSAPublicKey": "RS256",
+    "EllipticCurvePublicKey": "ES256",
+    "Ed25519PublicKey": "EdDSA",
+}
+
+
+class KeyConfigError(Exception):
+    """`PIXERVE_JWT_KEYS` holds no usable key; the message says why."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """A verified token: its subject, and its `job` as it came (None where absent)."""
+
+    subject: str
+    expires: int
+    job: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class VerifyingKey:
+    kid: str | None
+    algorithm: str
+    key: Any = field(repr=False)
+
+
+def _from_jwks(text: str) -> list[VerifyingKey]:
+    keys = []
+    for entry in json.loads(text)["keys"]:
+        algorithm = entry.get("alg") or _ALGORITHMS[entry["kty"]]
+        key = jwt.PyJWK(entry, algorithm).key
+        if isinstance(key, bytes) and len(key) < MIN_SECRET_BYTES:
+            raise KeyConfigError(f"a shared secret needs at least {MIN_SECRET_BYTES} bytes")
+        keys.append(VerifyingKey(entry.get("kid"), algorithm, key))
+    return keys
+
+
+def _from_pem(text: str) -> list[VerifyingKey]:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - only PEM owners pay
+
+    key = serialization.load_pem_public_key(text.encode())
+    algorithm = next(
+        (name for kind, name in _PEM_ALGORITHMS.items() if kind in type(key).__name__), None
+    )
+    if algorithm is None:
+        raise KeyConfigError("a PEM key must be RSA, P-256 or Ed25519")
+    return [VerifyingKey(None, algorithm, key)]
+
+
+@lru_cache(maxsize=4)
+def verifying_keys(jwt_secret: str | None, jwt_keys: str | None) -> tuple[VerifyingKey, ...]:
+    """Every key that may verify an upload token. Raises KeyConfigError."""
+    keys = [VerifyingKey(None, "HS256", jwt_secret)] if jwt_secret else []
+    if not jwt_keys:
+        return tuple(keys)
+    try:
+        text = jwt_keys if jwt_keys.lstrip()[:1] in {"{", "-"} else Path(jwt_keys).read_text("utf-8")
+        keys += _from_pem(text) if "-----BEGIN" in text else _from_jwks(text)
+    except KeyConfigError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
+        raise KeyConfigError(
+            f"expected a JWKS, a PEM public key, or a path to one ({type(error).__name__})"
+        ) from None
+    kids = [key.kid for key in keys]
+    if len(set(kids)) != len(kids):
+        raise KeyConfigError("several keys need a different `kid` each")
+    return tuple(keys)
+
+
+def _keys() -> tuple[VerifyingKey, ...]:
+    return verifying_keys(settings.KEYS.jwt_secret, settings.KEYS.jwt_keys)
+
+
+def _refuse(code: str, message: str) -> Unauthorized:
+    return Unauthorized(code, message)
+
+
+def _choose(token: str) -> VerifyingKey:
+    """The key by the token's `kid`; where we know no kids, the only key there is."""
+    kid = jwt.get_unverified_header(token).get("kid")
+    keys = _keys()
+    named = {key.kid: key for key in keys}
+    if kid in named:
+        return named[kid]
+    if len(keys) == 1 and keys[0].kid is None:
+        return keys[0]
+    raise _refuse("unknown_key", "the token's `kid` names no key of this server")
+
+
+def _decode(token: str) -> dict[str, Any]:
+    key = _choose(token)
+    symmetric = key.algorithm.startswith("HS")
+    backend = TokenBackend(
+        key.algorithm,
+        signing_key=key.key if symmetric else None,
+        verifying_key="" if symmetric else key.key,
+        audience=list(settings.PIXERVE.jwt_audience) or None,
+        issuer=settings.PIXERVE.jwt_issuer,
+        leeway=LEEWAY_S,
+    )
+    payload: dict[str, Any] = backend.decode(token)
+    return payload
+
+
+def _whole_seconds(payload: dict[str, Any], name: str) -> int:
+    value = payload[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53:
+        raise _refuse("invalid_token", f"`{name}` must be a time in Unix seconds")
+    return int(value)
+
+
+def _check_lifetime(payload: dict[str, Any]) -> int:
+    if "exp" not in payload:
+        raise _refuse("invalid_token", "the token has no `exp`; every token must expire")
+    expires = _whole_seconds(payload, "exp")
+    start = _whole_seconds(payload, "iat") if "iat" in payload else int(time.time())
+    longest = settings.PIXERVE.jwt_max_lifetime
+    if expires - start > longest + LEEWAY_S:
+        raise _refuse("token_lives_too_long", f"a token may live at most {longest} seconds")
+    return expires
+
+
+def _check_subject(payload: dict[str, Any]) -> str:
+    subject = payload.get("sub")
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT:
+        raise _refuse("invalid_token", f"`sub` must be a text of 1 to {MAX_SUBJECT} characters")
+    if not subject.isprintable():
+        raise _refuse("invalid_token", "`sub` must be printable text")
+    return subject
+
+
+def verify(token: str) -> Claims:
+    """The claims of an upload token. Raises Unauthorized with a code and a reason."""
+    if len(token) > MAX_TOKEN_BYTES:
+        raise _refuse("token_too_long", f"a token has at most {MAX_TOKEN_BYTES} bytes")
+    try:
+        payload = _decode(token)
+        expires = _check_lifetime(payload)
+        return Claims(_check_subject(payload), expires, payload.get("job"))
+    except Refused:
+        raise
+    except TokenBackendExpiredToken:
+        raise _refuse("token_expired", "the token has expired") from None
+    except (TokenBackendError, jwt.PyJWTError, ArithmeticError, ValueError, TypeError):
+        raise _refuse("invalid_token", "the token is not valid here") from None
+    except RecursionError:
+        raise _refuse("invalid_token", "the token is nested too deeply") from None
+
+
+def issue(subject: str, job: dict[str, Any] | None, *, lifetime_s: int) -> str:
+    """A new upload token signed with the shared secret.
+
+    Raises KeyConfigError where this server has public keys only and so cannot sign.
+    """
+    secret = settings.KEYS.jwt_secret
+    if secret is None:
+        raise KeyConfigError("this server verifies with public keys only; sign where the key is")
+    now = int(time.time())
+    claims: dict[str, Any] = {"sub": subject, "iat": now, "exp": now + lifetime_s}
+    if settings.PIXERVE.jwt_issuer:
+        claims["iss"] = settings.PIXERVE.jwt_issuer
+    if settings.PIXERVE.jwt_audience:
+        claims["aud"] = settings.PIXERVE.jwt_audience[0]
+    if job is not None:
+        claims["job"] = job
+    return TokenBackend("HS256", signing_key=secret).encode(claims)

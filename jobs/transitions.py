@@ -1,0 +1,115 @@
+"""The verbs of the job table, each one conditional UPDATE that names the state it leaves.
+
+Nothing else in the project writes `Job.state`. A verb returns whether it happened; when it did
+not, somebody else was first and there is nothing to repair.
+"""
+
+from typing import Any
+
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from jobs.models import Job
+from jobs.states import FINAL, TRANSITIONS, Stage, State
+
+
+def move(rows: QuerySet[Job], leave: State, to: State, **changes: Any) -> int:
+    """Move those of `rows` that are in `leave` to `to`; returns how many.
+
+    Raises ValueError for a way that `jobs.states` does not draw.
+    """
+    if to not in TRANSITIONS[leave]:
+        raise ValueError(f"no way from {leave} to {to}")
+    now = timezone.now()
+    changes.setdefault("stage", Stage.NONE)
+    if to in FINAL:
+        changes.setdefault("finished_at", now)
+    return rows.filter(state=leave).update(state=to, updated_at=now, **changes)
+
+
+def claim(job: Job, owner: str) -> bool:
+    """pending → processing: `owner` gets the lease, and a new fencing number."""
+    now = timezone.now()
+    return bool(
+        move(
+            Job.objects.filter(pk=job.pk, fence=job.fence),
+            State.PENDING,
+            State.PROCESSING,
+            stage=Stage.CONVERTING,
+            owner=owner,
+            fence=F("fence") + 1,
+            attempts=F("attempts") + 1,
+            beat=0,
+            excused=False,
+            done=0,
+            claimed_at=now,
+        )
+    )
+
+
+def held(job: Job) -> QuerySet[Job]:
+    """The row of a job, if the lease that `job` was claimed with still stands."""
+    return Job.objects.filter(pk=job.pk, fence=job.fence, state=State.PROCESSING)
+
+
+def put_back(job: Job, **changes: Any) -> bool:
+    """processing → pending, by its holder or in its name; the old lease is void."""
+    return bool(
+        move(
+            held(job),
+            State.PROCESSING,
+            State.PENDING,
+            owner="",
+            fence=F("fence") + 1,
+            **changes,
+        )
+    )
+
+
+def finish(job: Job, **changes: Any) -> bool:
+    """processing → completed."""
+    return bool(move(held(job), State.PROCESSING, State.COMPLETED, owner="", **changes))
+
+
+def fail(job: Job, code: str, message: str, **changes: Any) -> bool:
+    """processing → failed, with its reason."""
+    return bool(
+        move(
+            held(job),
+            State.PROCESSING,
+            State.FAILED,
+            owner="",
+            error_code=code,
+            error_message=message,
+            **changes,
+        )
+    )
+
+
+def cancel(job: Job) -> bool:
+    """created or pending → cancelled."""
+    rows = Job.objects.filter(pk=job.pk)
+    return bool(
+        move(rows, State.PENDING, State.CANCELLED, has_source=False)
+        or move(rows, State.CREATED, State.CANCELLED, has_source=False)
+    )
+
+
+def replay(job: Job) -> bool:
+    """failed → pending, as new: the count of its mishaps starts again."""
+    now = timezone.now()
+    return bool(
+        move(
+            Job.objects.filter(pk=job.pk, has_source=True),
+            State.FAILED,
+            State.PENDING,
+            run_after=now,
+            finished_at=None,
+            attempts=0,
+            crashes=0,
+            lost_leases=0,
+            done=0,
+            error_code="",
+            error_message="",
+        )
+    )

@@ -1,0 +1,77 @@
+"""System checks with ids and hints; `manage.py check`, `serve` and the web entry point run them.
+
+    pixerve.E001  the upload secret is the staff key, or the secret both come from
+    pixerve.E002  PIXERVE_JWT_KEYS holds no usable key
+    pixerve.E003  a folder cannot be made or written
+    pixerve.W001  a PIXERVE_ variable that is no setting
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+
+from jobs import tokens
+from pixerve_site.config import unknown_names
+
+
+@register("pixerve")
+def check_separate_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Whoever mints upload tokens must not be able to become staff."""
+    if settings.KEYS.jwt_secret not in {settings.SECRET_KEY, settings.STAFF_TOKEN_KEY}:
+        return []
+    return [
+        Error(
+            "The upload tokens' secret is the key that staff tokens are signed with or come from.",
+            hint="Set PIXERVE_JWT_SECRET and PIXERVE_SECRET_KEY to different values.",
+            id="pixerve.E001",
+        )
+    ]
+
+
+@register("pixerve")
+def check_jwt_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """A key that cannot be read would refuse every upload."""
+    try:
+        tokens.verifying_keys(settings.KEYS.jwt_secret, settings.KEYS.jwt_keys)
+    except tokens.KeyConfigError as error:
+        return [Error(f"PIXERVE_JWT_KEYS: {error}", id="pixerve.E002")]
+    return []
+
+
+def _unwritable(folder: Path) -> str | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None if os.access(folder, os.W_OK | os.X_OK) else "not writable"
+
+
+@register("pixerve")
+def check_folders(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Data and hosted files need a place."""
+    folders = {
+        "PIXERVE_DATA_DIR": settings.PIXERVE.data_dir,
+        "PIXERVE_SERVE_DIR": settings.PIXERVE.serve_dir,
+    }
+    return [
+        Error(f"{name}: {folder}: {reason}", id="pixerve.E003")
+        for name, folder in folders.items()
+        if (reason := _unwritable(folder))
+    ]
+
+
+@register("pixerve")
+def check_unknown_names(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """A misspelt variable would silently do nothing."""
+    return [
+        Warning(
+            f"{name} is not a setting.",
+            hint=f"Did you mean {near}?" if near else "docs/operations.md lists all settings.",
+            id="pixerve.W001",
+        )
+        for name, near in unknown_names(os.environ).items()
+    ]

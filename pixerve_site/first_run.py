@@ -1,0 +1,59 @@
+"""What the first start makes: tables, an admin user, the daily schedule. Safe to repeat."""
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django_q.models import Schedule
+
+DAILY = "jobs.retention.daily"
+SCHEDULE_NAME = "pixerve daily clean-up"
+PASSWORD_FILE = "admin_password"  # noqa: S105 - a file's name
+
+
+@dataclass(frozen=True)
+class NewAdmin:
+    """The admin user that was just made, and the password if it was made too."""
+
+    username: str
+    password: str | None = field(repr=False)
+
+
+def migrate() -> None:
+    """Bring the database up to this version."""
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def ensure_schedule() -> None:
+    """The daily clean-up, once."""
+    Schedule.objects.get_or_create(
+        name=SCHEDULE_NAME, defaults={"func": DAILY, "schedule_type": Schedule.DAILY}
+    )
+
+
+def ensure_admin() -> NewAdmin | None:
+    """Make an admin from DJANGO_SUPERUSER_*, else with a random password; None if there is one."""
+    if User.objects.filter(is_superuser=True).exists():
+        return None
+    username = os.environ.get("DJANGO_SUPERUSER_USERNAME", "admin")
+    given = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
+    password = given or secrets.token_urlsafe(12)
+    User.objects.create_superuser(
+        username, os.environ.get("DJANGO_SUPERUSER_EMAIL", ""), password
+    )
+    return NewAdmin(username, None if given else password)
+
+
+def write_secret(name: str, value: str) -> Path:
+    """Put a secret into a 0600 file of the data folder, whole or not at all; returns its path."""
+    path = Path(settings.PIXERVE.data_dir) / name
+    temporary = path.with_name(f".{name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(value + "\n")
+    temporary.replace(path)
+    return path

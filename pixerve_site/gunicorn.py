@@ -1,0 +1,21 @@
+"""Gunicorn's settings: one process with many threads, so that SQLite's writers queue in one place."""
+
+import os
+
+from pixerve_site.config import current
+
+_config = current()
+
+bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+worker_class = "gthread"
+threads = _config.web_threads
+worker_connections = 512
+keepalive = 5
+timeout = 60
+graceful_timeout = max(1, _config.stop_grace - 10)
+# Who is trusted is PIXERVE_TRUSTED_PROXIES' business, in one place.
+forwarded_allow_ips = ""
+limit_request_line = 8190
+loglevel = "warning"
+control_socket_disable = True

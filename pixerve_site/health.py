@@ -1,0 +1,124 @@
+"""Is it alive, is it ready, what is it."""
+
+import platform
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import JsonResponse
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from jobs import queue, staging
+from jobs.api import auth, schemas
+from pixerve_site import version
+
+STARTED = datetime.now(UTC)
+_started = time.monotonic()
+
+
+def uptime(seconds: float) -> str:
+    """`Xd Yh Zm Ws`."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    return f"{day}d {hour}h {minute}m {second}s"
+
+
+class HealthView(APIView):
+    @extend_schema(operation_id="health", summary="Healthy, since when", responses=schemas.Health)
+    def get(self, request: Request) -> JsonResponse:
+        return JsonResponse(
+            {
+                "status": "healthy",
+                "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+                "version": version.VERSION,
+                "uptime": uptime(time.monotonic() - _started),
+                "start_time": STARTED.isoformat(timespec="seconds"),
+            }
+        )
+
+
+class HealthzView(APIView):
+    @extend_schema(operation_id="healthz", summary="Healthy, in short", responses=schemas.Ok)
+    def get(self, request: Request) -> JsonResponse:
+        return JsonResponse({"status": "ok"})
+
+
+class LivezView(APIView):
+    @extend_schema(operation_id="livez", summary="The process answers", responses=schemas.Ok)
+    def get(self, request: Request) -> JsonResponse:
+        return JsonResponse({"status": "ok"})
+
+
+def _check_database() -> dict[str, Any]:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        return {"ok": False, "detail": type(error).__name__}
+    return {"ok": True}
+
+
+def _check_queue() -> dict[str, Any]:
+    limit = settings.PIXERVE.ready_queue_age
+    try:
+        oldest = queue.oldest_wait()
+    except DatabaseError as error:
+        return {"ok": False, "detail": type(error).__name__}
+    age = (timezone.now() - oldest).total_seconds() if oldest else 0.0
+    return {"ok": age <= limit, "oldest_s": round(max(0.0, age), 1), "limit_s": limit}
+
+
+def _check_staging() -> dict[str, Any]:
+    limit = settings.PIXERVE.ready_free_bytes
+    try:
+        free = staging.free_bytes()
+    except OSError as error:
+        return {"ok": False, "detail": type(error).__name__}
+    return {"ok": free >= limit, "free_bytes": free, "limit_bytes": limit}
+
+
+def readiness() -> dict[str, dict[str, Any]]:
+    """Each thing that must be well before this server should get work, with its figures."""
+    return {
+        "database": _check_database(),
+        "queue": _check_queue(),
+        "staging": _check_staging(),
+    }
+
+
+class ReadyzView(APIView):
+    authentication_classes = [auth.AnyToken]
+
+    @extend_schema(
+        operation_id="readyz",
+        summary="Ready for work; staff see why not",
+        responses={200: schemas.Ready, 503: schemas.Ready},
+    )
+    def get(self, request: Request) -> JsonResponse:
+        checks = readiness()
+        ready = all(check["ok"] for check in checks.values())
+        answer: dict[str, Any] = {"status": "ok" if ready else "not ready"}
+        who = auth.caller(request)
+        if who is not None and who.is_staff:
+            answer["checks"] = checks
+        return JsonResponse(answer, status=200 if ready else 503)
+
+
+class VersionView(APIView):
+    @extend_schema(operation_id="version", summary="What is running", responses=schemas.Version)
+    def get(self, request: Request) -> JsonResponse:
+        return JsonResponse(
+            {
+                "version": version.VERSION,
+                "build_time": version.build_time(),
+                "git_commit": version.git_commit(),
+                "python_version": platform.python_version(),
+                "imagemagick_version": version.imagemagick_version(),
+            }
+        )

@@ -1,0 +1,113 @@
+"""The secrets of this installation: from the settings, else from 0600 files made on first use.
+
+Several processes may start at once on an empty data folder: a key is written to a temp file and
+linked to its name, so exactly one wins and nobody ever reads half a key.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from pixerve_site.config import Config, ConfigError
+
+MIN_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What signs and seals; `made` names the files that this process created."""
+
+    secret_key: str = field(repr=False)
+    jwt_secret: str | None = field(repr=False)
+    jwt_keys: str | None = field(repr=False)
+    credential_keys: tuple[str, ...] = field(repr=False)
+    made: tuple[Path, ...] = ()
+
+
+def _read_or_make(path: Path, make: Callable[[], str], made: list[Path]) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        pass
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(make())
+        stream.flush()
+        os.fsync(stream.fileno())
+    try:
+        os.link(temporary, path)
+        made.append(path)
+    except FileExistsError:
+        pass  # another process was first; its key is the key
+    finally:
+        temporary.unlink()
+    return path.read_text(encoding="utf-8")
+
+
+def _jwt_secret_of(text: str, path: Path) -> str:
+    try:
+        secret = json.loads(text)["secret"]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f'{path}: expected {{"secret": "…"}}') from None
+    return str(secret)
+
+
+def _checked_secret(secret: str, name: str) -> str:
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ConfigError(f"{name}: at least {MIN_SECRET_BYTES} bytes, or it can be guessed")
+    if "-----BEGIN" in secret:
+        raise ConfigError(f"{name}: this is a PEM key; public keys belong in PIXERVE_JWT_KEYS")
+    return secret
+
+
+def _checked_fernet(keys: tuple[str, ...]) -> tuple[str, ...]:
+    for number, key in enumerate(keys, 1):
+        try:
+            Fernet(key)
+        except ValueError:
+            raise ConfigError(
+                f"PIXERVE_CREDENTIAL_KEYS: key {number} is not 32 url-safe base64-encoded bytes"
+            ) from None
+    return keys
+
+
+def load(config: Config) -> Keys:
+    """All keys of this installation, made where missing. Raises ConfigError, OSError."""
+    made: list[Path] = []
+    folder = config.data_dir
+    secret_key = (
+        config.secret_key.get_secret_value()
+        if config.secret_key
+        else _read_or_make(folder / "secret_key", lambda: secrets.token_urlsafe(64), made)
+    )
+    if config.jwt_secret:
+        jwt_secret: str | None = _checked_secret(
+            config.jwt_secret.get_secret_value(), "PIXERVE_JWT_SECRET"
+        )
+    elif config.jwt_keys:
+        jwt_secret = None
+    else:
+        path = folder / "jwt.json"
+        text = _read_or_make(
+            path, lambda: json.dumps({"secret": secrets.token_urlsafe(48)}) + "\n", made
+        )
+        jwt_secret = _checked_secret(_jwt_secret_of(text, path), str(path))
+    sealed = (
+        config.credential_keys.get_secret_value()
+        if config.credential_keys
+        else _read_or_make(folder / "credential_keys", lambda: Fernet.generate_key().decode(), made)
+    )
+    return Keys(
+        secret_key=_checked_secret(secret_key.strip(), "PIXERVE_SECRET_KEY"),
+        jwt_secret=jwt_secret,
+        jwt_keys=config.jwt_keys.get_secret_value() if config.jwt_keys else None,
+        credential_keys=_checked_fernet(tuple(sealed.replace(",", " ").split())),
+        made=tuple(made),
+    )

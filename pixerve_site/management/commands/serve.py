@@ -1,0 +1,164 @@
+"""`manage.py serve`: everything on one machine, under one supervisor, until Ctrl-C or SIGTERM."""
+
+import fcntl
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from django.conf import settings
+from django.core.checks import ERROR, WARNING, run_checks
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from jobs import leases, retention, staging, tokens
+from pixerve_site import first_run
+from pixerve_site.config import PROJECT_ROOT
+from pixerve_site.first_run import NewAdmin
+from pixerve_site.supervisor import Part, Supervisor, port_problem
+
+TRIAL_SUBJECT = "trial"
+TRIAL_LIFETIME_S = 12 * 3600
+TRIAL_JOB = {
+    "formats": {
+        "jpg": {"settings": {"quality": 80}, "sizes": [[800, 600], [400, 300]]},
+        "webp": {"settings": {"quality": 80}, "sizes": [[800]]},
+    },
+    "directHost": True,
+    "subDir": "trial",
+}
+SAMPLE = PROJECT_ROOT / "tests" / "images" / "imn_large.jpg"
+
+
+def parts() -> list[Part]:
+    """The programs of one machine."""
+    manage = (sys.executable, str(PROJECT_ROOT / "manage.py"))
+    gunicorn = (sys.executable, "-m", "gunicorn", "--config", "python:pixerve_site.gunicorn")
+    return [
+        Part("web", (*gunicorn, "pixerve_site.wsgi:application")),
+        Part("cluster", (*manage, "cluster")),
+        Part("clerk", (*manage, "clerk")),
+    ]
+
+
+class Command(BaseCommand):
+    help = "Run web, workers and clerk on this machine until Ctrl-C or SIGTERM."
+    requires_system_checks: Sequence[str] = []  # handle() turns them into one line
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        os.chdir(PROJECT_ROOT)
+        self._check_settings()
+        with self._lock():
+            self._check_port()
+            made = self._prepare()
+            supervisor = Supervisor(
+                parts(),
+                grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
+                on_poll=Greeting(self.stdout.write, made),
+            )
+            code = supervisor.run()
+            # Who did not end in time was cut by us: that is not held against its job.
+            leases.excuse()
+        sys.exit(code)
+
+    def _check_settings(self) -> None:
+        for found in run_checks():
+            if found.level >= ERROR:
+                raise CommandError(f"{found.msg} {found.hint or ''}".strip())
+            if found.level >= WARNING:
+                self.stderr.write(f"warning: {found.msg} {found.hint or ''}".strip())
+
+    def _check_port(self) -> None:
+        problem = port_problem(settings.PIXERVE.host, settings.PIXERVE.port)
+        if problem:
+            raise CommandError(f"{problem}; set PIXERVE_PORT to another one, or end it")
+
+    def _lock(self) -> TextIO:
+        """Two servers on one data folder would steal each other's bells."""
+        path = Path(settings.PIXERVE.data_dir) / "serve.lock"
+        lock = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise CommandError(
+                f"another Pixerve is running on {settings.PIXERVE.data_dir}; end it, or set"
+                " PIXERVE_DATA_DIR to another folder"
+            ) from None
+        return lock
+
+    def _prepare(self) -> NewAdmin | None:
+        for path in settings.KEYS.made:
+            self.stdout.write(f"made {path}")
+        first_run.migrate()
+        first_run.ensure_schedule()
+        made = first_run.ensure_admin()
+        staging.root().mkdir(parents=True, exist_ok=True)
+        retention.prune_staging()
+        connections.close_all()
+        return made
+
+
+class Greeting:
+    """Called every second; once the server answers, says where it is and how to try it."""
+
+    def __init__(self, write: Any, made: NewAdmin | None) -> None:
+        self._write = write
+        self._made = made
+        self._said = False
+
+    def __call__(self) -> None:
+        if self._said or not self._answers():
+            return
+        self._said = True
+        self._write("\n".join(self._lines()))
+        sys.stdout.flush()
+
+    def _answers(self) -> bool:
+        host = settings.PIXERVE.host
+        local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+        url = f"http://{f'[{local}]' if ':' in local else local}:{settings.PIXERVE.port}/livez"
+        request = urllib.request.Request(url, headers={"Host": "localhost"})  # noqa: S310
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=1):
+                return True
+        except urllib.error.HTTPError:
+            return True  # it answers; ALLOWED_HOSTS may not know this name
+        except OSError:
+            return False
+
+    def _lines(self) -> list[str]:
+        base = settings.PIXERVE.base_url
+        return [
+            "",
+            f"Pixerve is ready:  {base}/",
+            f"  dashboard        {base}/admin/",
+            f"  API              {base}/docs",
+            *self._admin_lines(),
+            *self._trial_lines(base),
+            "Ctrl-C stops it.",
+            "",
+        ]
+
+    def _admin_lines(self) -> list[str]:
+        if self._made is None or self._made.password is None:
+            return []
+        if sys.stdout.isatty():
+            return [f"  sign in as       {self._made.username} / {self._made.password}"]
+        path = first_run.write_secret(first_run.PASSWORD_FILE, self._made.password)
+        return [f"  sign in as       {self._made.username}, password in {path}"]
+
+    def _trial_lines(self, base: str) -> list[str]:
+        try:
+            token = tokens.issue(TRIAL_SUBJECT, TRIAL_JOB, lifetime_s=TRIAL_LIFETIME_S)
+        except tokens.KeyConfigError as error:
+            return [f"No trial token: {error}."]
+        path = first_run.write_secret("trial_token", token)
+        return [
+            "Try it:",
+            f'  curl -H "Authorization: Bearer $(cat {path})" -F file=@{SAMPLE} {base}/upload',
+        ]

@@ -1,0 +1,65 @@
+"""What stands in front of every view: who the client is, and the last net for exceptions."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+
+from jobs.api.problems import problem, refusal_of
+
+Next = Callable[[HttpRequest], HttpResponseBase]
+
+
+def _trusted(address: str) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in settings.PIXERVE.trusted_proxies)
+
+
+class TrustedProxyMiddleware:
+    """Takes the client's address and scheme from a proxy listed in `PIXERVE_TRUSTED_PROXIES`.
+
+    X-Forwarded-For is read from the right: each proxy appends whom it heard from, so the first
+    address that is no proxy of ours is the client, and what stands left of it is hearsay. From
+    anybody else these headers mean nothing.
+    """
+
+    def __init__(self, get_response: Next) -> None:
+        self._next = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        forwarded = request.META.pop("HTTP_X_FORWARDED_FOR", "")
+        scheme = request.META.pop("HTTP_X_FORWARDED_PROTO", "")
+        if _trusted(request.META.get("REMOTE_ADDR", "")):
+            self._believe(request, forwarded, scheme)
+        return self._next(request)
+
+    def _believe(self, request: HttpRequest, forwarded: str, scheme: str) -> None:
+        heard = [part.strip() for part in forwarded.split(",") if part.strip()]
+        client = next((each for each in reversed(heard) if not _trusted(each)), None)
+        if client is not None:
+            request.META["REMOTE_ADDR"] = client
+        if scheme.strip().lower() == "https":
+            request.META["wsgi.url_scheme"] = "https"
+            request.environ["wsgi.url_scheme"] = "https"  # type: ignore[attr-defined]
+
+
+class ProblemMiddleware:
+    """Refusals of plain Django views, as the API answers them."""
+
+    def __init__(self, get_response: Next) -> None:
+        self._next = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self._next(request)
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponseBase | None:
+        if request.path.startswith("/admin/"):
+            return None
+        refused = refusal_of(exception)
+        return problem(refused) if refused else None

@@ -1,0 +1,458 @@
+"""Keep the parts of one machine running: start them, restart what dies, leave nothing behind.
+
+Each part runs in a session of its own, which is how its descendants are found when it dies. The
+supervisor is a "subreaper" (prctl(2)): a descendant that loses its parent becomes its child, so one
+that also left its session is found too. Linux only; standard library only, so that nothing that
+breaks a part can break the supervisor.
+"""
+
+import ctypes
+import errno
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 5.0
+HEALTHY_AFTER_S = 30.0  # a part that lived this long is no crash loop
+KILL_S = 1.5  # how long to wait for killed processes to be gone
+SWEEP_S = 0.02
+# `timeout make serve` and the like deliver one stop twice: to us, and to make, which passes it on.
+SAME_STOP_S = 0.3
+
+TCP_LISTEN = "0A"  # the state column of /proc/net/tcp, see proc(5)
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+Wait = Callable[[float | None], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program to keep alive; `env` is laid over the supervisor's own environment."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] | None = None
+
+
+class Process(NamedTuple):
+    """One process as /proc/<pid>/stat shows it; `sid` is its session."""
+
+    pid: int
+    state: str
+    ppid: int
+    sid: int
+
+    @property
+    def ended(self) -> bool:
+        return self.state in "ZX"
+
+
+def processes() -> Iterator[Process]:
+    """Every process that can be seen now."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (process := _read_stat(entry)):
+            yield process
+
+
+def _read_stat(entry: Path) -> Process | None:
+    try:
+        stat = (entry / "stat").read_text(errors="replace")
+    except OSError:  # it ended since the listing
+        return None
+    state, ppid, _group, sid = stat.rpartition(")")[2].split()[:4]
+    return Process(int(entry.name), state, int(ppid), int(sid))
+
+
+def port_problem(host: str, port: int) -> str | None:
+    """Why a server could not listen on this TCP address, in one line; None when it could."""
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except socket.gaierror as error:
+        return f"host {host} is not an address of this machine: {error.strerror}"
+    except PermissionError:
+        return f"port {port} on {host} needs privileges that this user does not have"
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return f"cannot listen on port {port} of {host}: {error.strerror}"
+        return f"port {port} on {host} is in use by {_holder(port) or 'another process'}"
+    return None
+
+
+def _holder(port: int) -> str | None:
+    """The process that listens on a port, as "name (pid 123)", when /proc lets us see it."""
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended, or is another user's
+            if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+    return None
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for row in table.read_text().splitlines()[1:] if table.exists() else ():
+            _, local, _, state, _, _, _, _, _, inode, *_ = row.split()
+            if state == TCP_LISTEN and local.endswith(f":{port:04X}"):
+                yield inode
+
+
+def _kill(pid: int, number: signal.Signals) -> bool:
+    """Send a signal; False when the process is gone, or has become another user's."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+
+
+def _spawn(part: Part) -> subprocess.Popen[bytes]:
+    """Start the part; it is killed when the calling thread ends, so call this from the main one."""
+    supervisor = os.getpid()
+
+    def die_with_supervisor() -> None:
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != supervisor:  # it died before the line above took effect
+            os._exit(1)
+
+    return subprocess.Popen(
+        part.argv,
+        env={**os.environ, **(part.env or {})},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=die_with_supervisor,  # noqa: PLW1509 (there are no other threads to race with)
+    )
+
+
+class Heir:
+    """A helper that outlives a SIGKILL of the supervisor and then kills the parts' sessions.
+
+    PR_SET_PDEATHSIG reaches the parts themselves only, not their children.
+    """
+
+    def __init__(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        reader, self._writer = os.pipe()
+        # -I: the heir must not import our neighbours instead of the standard library.
+        argv = [sys.executable, "-I", __file__]
+        self._process = subprocess.Popen(argv, stdin=reader, start_new_session=True)
+        os.close(reader)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def tell(self, sids: Iterable[int]) -> None:
+        """Name the sessions to kill; replaces what was told before. Replaces a dead heir too."""
+        if self._process.poll() is not None:
+            os.close(self._writer)
+            self._start()
+        with suppress(BrokenPipeError):  # just died: its SIGCHLD brings us here again
+            os.write(self._writer, f"{' '.join(map(str, sids))}\n".encode())
+
+    def dismiss(self) -> None:
+        os.close(self._writer)
+        try:
+            self._process.wait(KILL_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _inherit() -> None:
+    """The heir's life: remember the last line of standard input; at its end, kill who is left."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sids: set[int] = set()
+    for line in sys.stdin:
+        sids = {int(sid) for sid in line.split()}
+    while left := [p.pid for p in processes() if p.sid in sids and not p.ended]:
+        for pid in left:
+            _kill(pid, signal.SIGKILL)
+        time.sleep(SWEEP_S)
+
+
+@dataclass
+class _Life:
+    """A part and what it is doing: waiting for `due`, running, or ended and being swept up."""
+
+    part: Part
+    leader: subprocess.Popen[bytes] | None = None
+    ended: bool = False
+    started: float = 0.0
+    due: float = 0.0
+    delay_s: float = FIRST_DELAY_S
+    restart_asked: bool = False
+
+    def next_delay(self, now: float) -> float:
+        """Seconds to wait before the next start; doubles while the part keeps dying young."""
+        if self.restart_asked or now - self.started >= HEALTHY_AFTER_S:
+            self.delay_s = FIRST_DELAY_S
+        delay = 0.0 if self.restart_asked else self.delay_s
+        self.delay_s = min(self.delay_s * 2, LONGEST_DELAY_S)
+        self.restart_asked = False
+        return delay
+
+
+@contextmanager
+def _handling(handlers: Mapping[int, Callable[[], None]]) -> Iterator[Wait]:
+    """Install signal handlers; yields a sleep (seconds, None: no limit) that any of them ends."""
+    receiver, sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def wait(timeout_s: float | None) -> None:
+        select.select([receiver], [], [], timeout_s)
+        with suppress(BlockingIOError):
+            os.read(receiver, 65536)
+
+    def call(number: int, _frame: FrameType | None) -> None:
+        handlers[number]()
+
+    previous_fd = signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+    previous = {number: signal.signal(number, call) for number in handlers}
+    try:
+        yield wait
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(previous_fd)
+        os.close(receiver)
+        os.close(sender)
+
+
+def _to_stderr(line: str) -> None:
+    with suppress(OSError):  # a closed terminal is no reason to stop serving
+        sys.stderr.write(f"supervisor: {line}\n")
+        sys.stderr.flush()
+
+
+class Supervisor:
+    """Runs the parts until SIGINT, SIGTERM or SIGHUP (unless that is ignored, as under nohup).
+
+    Any exit of a part is a death: what is left of its session is killed, then it starts anew after
+    a delay that grows while it keeps dying young. A stop asks the parts with SIGTERM, waits at most
+    `grace_s` seconds for all of them, then kills; a second signal kills at once. `on_poll` is
+    called every `poll_s` seconds on this thread and must be quick; what it raises is logged.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        *,
+        grace_s: float = 25.0,
+        on_poll: Callable[[], None] | None = None,
+        poll_s: float = 1.0,
+        log: Callable[[str], None] = _to_stderr,
+    ) -> None:
+        self._lives = {part.name: _Life(part) for part in parts}
+        if len(self._lives) != len(parts):
+            raise ValueError("two parts have the same name")
+        self._grace_s, self._on_poll, self._poll_s, self._log = grace_s, on_poll, poll_s, log
+        self._asked_at: float | None = None
+        self._kill_now = False
+        self._child_ended = False
+        self._poll_due = 0.0
+
+    def pids(self) -> dict[str, int]:
+        """The process ids of the parts that are running now, by name."""
+        return {life.part.name: leader.pid for life, leader in self._leaders() if not life.ended}
+
+    def restart(self, name: str) -> None:
+        """Kill the part at once and start it without a delay: for one that hangs.
+
+        Call it on the thread of `run`, which is where `on_poll` runs. Raises KeyError for a name
+        that is no part's; does nothing for a part that is down already.
+        """
+        life = self._lives[name]
+        if life.leader and not life.ended:
+            life.restart_asked = True
+            _kill(life.leader.pid, signal.SIGKILL)
+
+    def run(self) -> int:
+        """Run the parts until told to stop, on the main thread only; returns the exit code, 0."""
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        with _handling(self._handlers()) as self._wait:
+            self._heir = Heir()
+            try:
+                asked_at = self._keep_alive()
+                self._ask_to_stop(asked_at + self._grace_s)
+            finally:
+                self._kill_everyone()
+                self._heir.dismiss()
+        return 0
+
+    def _handlers(self) -> dict[int, Callable[[], None]]:
+        stops = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            stops.append(signal.SIGHUP)
+        return {signal.SIGCHLD: self._note_child, **dict.fromkeys(stops, self._note_stop)}
+
+    def _note_child(self) -> None:
+        self._child_ended = True
+
+    def _note_stop(self) -> None:
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+        elif now - self._asked_at > SAME_STOP_S:
+            self._kill_now = True
+
+    def _keep_alive(self) -> float:
+        """Run until a stop is asked for; returns when that was, in monotonic seconds."""
+        while self._asked_at is None:
+            self._tend()
+            self._start_due()
+            self._poll()
+            self._wait(self._pause_s())
+        return self._asked_at
+
+    def _ask_to_stop(self, deadline: float) -> None:
+        for pid in self.pids().values():
+            _kill(pid, signal.SIGTERM)
+        while True:
+            self._tend()
+            if not any(life.leader for life in self._lives.values()):
+                return
+            left_s = deadline - time.monotonic()
+            if self._kill_now or left_s <= 0:
+                break
+            self._wait(min(SWEEP_S, left_s) if self._sweeping() else left_s)
+        self._log(f"killing what did not stop: {', '.join(self.pids()) or 'leftovers'}")
+
+    def _leaders(self) -> Iterator[tuple[_Life, subprocess.Popen[bytes]]]:
+        """The parts that have a process: running, or ended and not yet swept up."""
+        for life in self._lives.values():
+            if life.leader:
+                yield life, life.leader
+
+    def _sweeping(self) -> bool:
+        return any(life.ended for life, _ in self._leaders())
+
+    def _tend(self) -> None:
+        """Look at every child that ended: bury the parts' leaders, reap the others."""
+        if not self._child_ended and not self._sweeping():
+            return
+        self._child_ended = False
+        for life, leader in self._leaders():
+            self._note_death(life, leader)
+        ended = {leader.pid for life, leader in self._leaders() if life.ended}
+        self._bury(ended - self._sweep(ended))
+
+    def _note_death(self, life: _Life, leader: subprocess.Popen[bytes]) -> None:
+        # WNOWAIT: as long as the leader is not reaped, nobody else can get its pid and session id.
+        how = os.waitid(os.P_PID, leader.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if how is None or life.ended:
+            return
+        life.ended = True
+        delay_s = life.next_delay(time.monotonic())
+        life.due = time.monotonic() + delay_s
+        then = f"starting again in {delay_s:g} s" if self._asked_at is None else "stopping"
+        self._log(f"{life.part.name} (pid {leader.pid}) ended: {_ending(how)}; {then}")
+
+    def _sweep(self, sids: set[int]) -> set[int]:
+        """Kill these sessions and all strays, reap orphans; returns the sessions still alive.
+
+        A stray is a descendant that lost its parent and belongs to no part's session. Our own
+        session is spared: no part can be in it.
+        """
+        leaders = {leader.pid for _, leader in self._leaders()} | {self._heir.pid}
+        alive = set()
+        for process in processes():
+            ours = process.ppid == os.getpid() and process.sid != os.getsid(0)
+            adopted = ours and process.pid not in leaders
+            if process.ended:
+                if adopted:
+                    os.waitpid(process.pid, os.WNOHANG)
+            elif process.sid in sids or (adopted and process.sid not in leaders):
+                alive |= {process.sid} if _kill(process.pid, signal.SIGKILL) else set()
+        return alive
+
+    def _bury(self, sids: set[int]) -> None:
+        buried = [(life, leader) for life, leader in self._leaders() if leader.pid in sids]
+        for life, _ in buried:
+            life.leader, life.ended = None, False
+        self._tell_heir()
+        for _, leader in buried:  # only now: reaping frees the pid, and with it the session id
+            leader.wait()
+
+    def _tell_heir(self) -> None:
+        self._heir.tell(leader.pid for _, leader in self._leaders())
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for life in self._lives.values():
+            if life.leader is None and life.due <= now:
+                self._start(life)
+
+    def _start(self, life: _Life) -> None:
+        life.started = time.monotonic()
+        try:
+            life.leader = _spawn(life.part)
+        except (OSError, subprocess.SubprocessError) as error:
+            delay_s = life.next_delay(life.started)
+            life.due = life.started + delay_s
+            self._log(f"{life.part.name} did not start: {error}; trying again in {delay_s:g} s")
+            return
+        self._tell_heir()
+        self._log(f"{life.part.name} started (pid {life.leader.pid})")
+
+    def _poll(self) -> None:
+        if self._on_poll is None or time.monotonic() < self._poll_due:
+            return
+        self._poll_due = time.monotonic() + self._poll_s
+        try:
+            self._on_poll()
+        except Exception as error:
+            self._log(f"poll failed: {type(error).__name__}: {error}")
+
+    def _pause_s(self) -> float | None:
+        """Seconds until there is something to do; None when only a signal can bring that."""
+        now = time.monotonic()
+        times = [life.due for life in self._lives.values() if life.leader is None]
+        if self._on_poll:
+            times.append(self._poll_due)
+        if self._sweeping():
+            times.append(now + SWEEP_S)
+        return max(0.0, min(times) - now) if times else None
+
+    def _kill_everyone(self) -> None:
+        deadline = time.monotonic() + KILL_S
+        sids = {leader.pid for _, leader in self._leaders()}
+        while alive := self._sweep(sids):
+            if time.monotonic() > deadline:
+                self._log(f"could not kill all of the sessions {sorted(alive)}")
+                return
+            self._wait(SWEEP_S)
+        self._bury(sids)
+
+
+def _ending(how: os.waitid_result) -> str:
+    if how.si_code == os.CLD_EXITED:
+        return f"exit code {how.si_status}"
+    try:
+        return f"killed by {signal.Signals(how.si_status).name}"
+    except ValueError:  # most real-time signals have no name
+        return f"killed by signal {how.si_status}"
+
+
+if __name__ == "__main__":
+    _inherit()
