@@ -10,4 +10,6 @@ class UnknownCredential(Exception):
 
 def require(kind: str, key: str, *, subject: str) -> None:
     """Raise UnknownCredential unless `subject` may deliver with the credential `key` of `kind`."""
-    raise UnknownCredential(f"no {kind} credential with the key {key!r} is registered for {subject!r}")
+    raise UnknownCredential(
+        f"no {kind} credential with the key {key!r} is registered for {subject!r}"
+    )

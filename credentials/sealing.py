@@ -28,7 +28,9 @@ def seal(value: object, *, purpose: str) -> str:
 def unseal(sealed: str, *, purpose: str) -> object:
     """What `seal` was given. Raises Unreadable."""
     try:
-        bound_to, value = json.loads(_fernet(settings.KEYS.credential_keys).decrypt(sealed.encode()))
+        bound_to, value = json.loads(
+            _fernet(settings.KEYS.credential_keys).decrypt(sealed.encode())
+        )
     except (InvalidToken, ValueError):
         raise Unreadable("sealed with a key that is not in PIXERVE_CREDENTIAL_KEYS") from None
     if bound_to != purpose:

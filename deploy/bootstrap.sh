@@ -153,7 +153,7 @@ is_up_to_date() { stamp_says test || { [ "$kind" = serve ] && stamp_says serve; 
 venv_is_usable() {
     [ -s "$stamp" ] && is_new_enough .venv/bin/python || return 1
     version=$(version_of .venv/bin/python)
-    [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$version" ] || return 1
+    [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON" 2>/dev/null)" = "$version" ] || return 1
     case "$(cat "$stamp")" in *" $version "*" $PWD") return 0 ;; *) return 1 ;; esac
 }
 

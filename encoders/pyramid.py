@@ -33,6 +33,8 @@ class Pyramid:
             return _resize(self._levels[min(fitting)], size)
         converted, notice = to_srgb(_resize(self._source.image, size), self._source.profile)
         self.notice = notice or self.notice
+        # Some writers store what they find here: the profile, EXIF, comments.
+        converted.info.clear()
         return converted
 
 

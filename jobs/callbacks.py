@@ -85,7 +85,9 @@ def _post(callback: Callback) -> webhook.Attempt:
         body=json.dumps(callback.payload, separators=(",", ":")).encode(),
         headers=headers,  # type: ignore[arg-type]
     )
-    return webhook.send(message, policy=callback_policy(), timeout_s=TIMEOUT_S, version=settings.VERSION)
+    return webhook.send(
+        message, policy=callback_policy(), timeout_s=TIMEOUT_S, version=settings.VERSION
+    )
 
 
 def _jitter() -> float:
@@ -148,7 +150,9 @@ class Sender:
         try:
             send_now(callback)
         except Exception:
-            log.exception("callback %s could not be noted; it will be sent again", callback.message_id)
+            log.exception(
+                "callback %s could not be noted; it will be sent again", callback.message_id
+            )
         finally:
             connection.close()
 

@@ -17,7 +17,9 @@ def cancel(job: Job) -> None:
     """Take a job back that no worker has begun. Raises Conflict."""
     if not transitions.cancel(job):
         job.refresh_from_db(fields=["state"])
-        raise Conflict("not_pending", f"only a pending job can be cancelled; this one is {job.state}")
+        raise Conflict(
+            "not_pending", f"only a pending job can be cancelled; this one is {job.state}"
+        )
     staging.discard(job.uid)
 
 

@@ -1,9 +1,9 @@
 """The job table is the truth, and the queue.
 
-    Reference ◀── Job ──▶ Rendition (one produced file)
-                   ├────▶ Success | Failure (append-only records of its ends)
-                   └────▶ Callback ──▶ CallbackAttempt
-    HostedFile: what lies at a path of `/files/`; lives as long as the file, not as the job
+Reference ◀── Job ──▶ Rendition (one produced file)
+               ├────▶ Success | Failure (append-only records of its ends)
+               └────▶ Callback ──▶ CallbackAttempt
+HostedFile: what lies at a path of `/files/`; lives as long as the file, not as the job
 """
 
 import uuid
@@ -102,9 +102,7 @@ class Job(models.Model):
                 name="job_turns",
             ),
             # reaper, watchdog: who holds a lease
-            models.Index(
-                fields=["owner"], condition=Q(state=State.PROCESSING), name="job_leases"
-            ),
+            models.Index(fields=["owner"], condition=Q(state=State.PROCESSING), name="job_leases"),
             # status by reference, newest first
             models.Index(fields=["reference", "-id"], name="job_by_reference"),
             # status by token: my newest with this content
@@ -157,9 +155,7 @@ class HostedFile(models.Model):
     """
 
     path = models.CharField(max_length=420, unique=True)
-    job = models.ForeignKey(
-        Job, on_delete=models.SET_NULL, null=True, related_name="hosted_files"
-    )
+    job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True, related_name="hosted_files")
     reference = models.ForeignKey(
         Reference, on_delete=models.PROTECT, null=True, related_name="hosted_files"
     )
@@ -270,4 +266,3 @@ class CallbackAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number}: {self.status or self.error}"
-

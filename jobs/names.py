@@ -1,7 +1,7 @@
 """Names of outputs: made from the content's reference, the upload's name and the requested box.
 
-    {reference}_{stem}_{height}_{width}_.{ext}    a size
-    {reference}_{stem}.{ext}                      the native size, or the kept original
+{reference}_{stem}_{height}_{width}_.{ext}    a size
+{reference}_{stem}.{ext}                      the native size, or the kept original
 """
 
 import re

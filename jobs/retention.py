@@ -100,10 +100,10 @@ def _forget_references() -> int:
 def prune_jobs(*, dry_run: bool = False) -> Pruned:
     """Remove what is past its time; with `dry_run` only count it."""
     if dry_run:
-        return Pruned(expired_jobs().count(), expired_sources().count(), unused_references().count())
-    return Pruned(
-        sources=_forget_sources(), jobs=_forget_jobs(), references=_forget_references()
-    )
+        return Pruned(
+            expired_jobs().count(), expired_sources().count(), unused_references().count()
+        )
+    return Pruned(sources=_forget_sources(), jobs=_forget_jobs(), references=_forget_references())
 
 
 def _needed(uids: Iterable[uuid.UUID]) -> set[uuid.UUID]:

@@ -58,7 +58,9 @@ def _size(value: object, info: ValidationInfo) -> object:
     for side in value:
         if type(side) is not int or not 1 <= side <= longest:
             raise PydanticCustomError(
-                "size", "a side is a whole number of pixels from 1 to {longest}", {"longest": longest}
+                "size",
+                "a side is a whole number of pixels from 1 to {longest}",
+                {"longest": longest},
             )
     return tuple(value)
 
@@ -168,7 +170,9 @@ class JobSpec(_Strict):
         most = settings.PIXERVE.max_variants
         count = sum(len(each.boxes) for each in self.formats.values()) + self.keep_original
         if count > most:
-            raise _at("formats", f"asks for {count} outputs; at most {most} are made of one picture")
+            raise _at(
+                "formats", f"asks for {count} outputs; at most {most} are made of one picture"
+            )
 
     def _check_twins(self) -> None:
         seen: set[tuple[str, Box | None]] = set()

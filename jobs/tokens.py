@@ -81,7 +81,9 @@ def verifying_keys(jwt_secret: str | None, jwt_keys: str | None) -> tuple[Verify
     if not jwt_keys:
         return tuple(keys)
     try:
-        text = jwt_keys if jwt_keys.lstrip()[:1] in {"{", "-"} else Path(jwt_keys).read_text("utf-8")
+        text = (
+            jwt_keys if jwt_keys.lstrip()[:1] in {"{", "-"} else Path(jwt_keys).read_text("utf-8")
+        )
         keys += _from_pem(text) if "-----BEGIN" in text else _from_jwks(text)
     except KeyConfigError:
         raise

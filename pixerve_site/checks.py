@@ -1,9 +1,9 @@
 """System checks with ids and hints; `manage.py check`, `serve` and the web entry point run them.
 
-    pixerve.E001  the upload secret is the staff key, or the secret both come from
-    pixerve.E002  PIXERVE_JWT_KEYS holds no usable key
-    pixerve.E003  a folder cannot be made or written
-    pixerve.W001  a PIXERVE_ variable that is no setting
+pixerve.E001  the upload secret is the staff key, or the secret both come from
+pixerve.E002  PIXERVE_JWT_KEYS holds no usable key
+pixerve.E003  a folder cannot be made or written
+pixerve.W001  a PIXERVE_ variable that is no setting
 """
 
 import os

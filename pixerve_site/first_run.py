@@ -42,9 +42,7 @@ def ensure_admin() -> NewAdmin | None:
     username = os.environ.get("DJANGO_SUPERUSER_USERNAME", "admin")
     given = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
     password = given or secrets.token_urlsafe(12)
-    User.objects.create_superuser(
-        username, os.environ.get("DJANGO_SUPERUSER_EMAIL", ""), password
-    )
+    User.objects.create_superuser(username, os.environ.get("DJANGO_SUPERUSER_EMAIL", ""), password)
     return NewAdmin(username, None if given else password)
 
 

@@ -35,9 +35,7 @@ class _Strict(serializers.Serializer[Any]):
 
 
 class Registration(_Strict):
-    username = serializers.CharField(
-        max_length=150, validators=[User.username_validator]
-    )
+    username = serializers.CharField(max_length=150, validators=[User.username_validator])
     password = serializers.CharField(max_length=128, trim_whitespace=False, write_only=True)
     email = serializers.EmailField(required=False, default="")
 
@@ -131,9 +129,7 @@ class UploadTokensView(APIView):
         given = _checked(TokenRequest(data=request.data))
         if given["lifetime"] > settings.PIXERVE.jwt_max_lifetime:
             most = settings.PIXERVE.jwt_max_lifetime
-            raise BadRequest(
-                "invalid_input", f"lifetime: at most {most} seconds", field="lifetime"
-            )
+            raise BadRequest("invalid_input", f"lifetime: at most {most} seconds", field="lifetime")
         subject = user.get_username()
         intake.check_destinations(spec.parse(given["job"]), subject)
         try:

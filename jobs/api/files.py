@@ -50,7 +50,9 @@ def _media_type(file: BinaryIO, path: str) -> str:
     if found:
         return MEDIA_TYPES[found]
     guess = mimetypes.guess_type(path)[0] or ""
-    return guess if guess.startswith("image/") and "svg" not in guess else "application/octet-stream"
+    return (
+        guess if guess.startswith("image/") and "svg" not in guess else "application/octet-stream"
+    )
 
 
 def _row(path: str, handle: HostedHandle) -> HostedFile:
@@ -106,7 +108,9 @@ class _Part:
         self._file.close()
 
 
-def _body(request: HttpRequest, handle: HostedHandle, row: HostedFile, modified: int) -> HttpResponseBase:
+def _body(
+    request: HttpRequest, handle: HostedHandle, row: HostedFile, modified: int
+) -> HttpResponseBase:
     wanted = _range(request, row, modified)
     if wanted is None:
         first, last, status = 0, row.bytes - 1, 200

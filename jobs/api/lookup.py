@@ -22,7 +22,9 @@ def reference_of(request: Request) -> str:
     given = request.query_params.get("hash", "")
     if not names.REFERENCE.fullmatch(given):
         raise BadRequest(
-            "invalid_hash", "`hash` must be the `hash` that an upload was answered with", field="hash"
+            "invalid_hash",
+            "`hash` must be the `hash` that an upload was answered with",
+            field="hash",
         )
     return given
 

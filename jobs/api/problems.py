@@ -1,7 +1,7 @@
 """Every refusal as RFC 9457 problem details (`application/problem+json`) with a stable `code`.
 
-    {"type": "urn:pixerve:problem:{code}", "title", "status", "detail", "code",
-     "field"?, "errors"?: [{"field", "message"}]}
+{"type": "urn:pixerve:problem:{code}", "title", "status", "detail", "code",
+ "field"?, "errors"?: [{"field", "message"}]}
 """
 
 import logging

@@ -137,7 +137,5 @@ class FailureListView(APIView):
     )
     def get(self, request: Request) -> JsonResponse:
         auth.require_staff(request)
-        page, following = _page(
-            request, Failure.objects.all(), (*_COMMON, "code"), failure_record
-        )
+        page, following = _page(request, Failure.objects.all(), (*_COMMON, "code"), failure_record)
         return JsonResponse({"failures": page, "count": len(page), "next": following})

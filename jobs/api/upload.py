@@ -120,5 +120,3 @@ def _answer(results: list[tuple[str, dict[str, Any] | Refused]]) -> JsonResponse
         _item(*results[0])["status"],
     )
     return JsonResponse({"uploads": [_item(*each) for each in results]}, status=status)
-
-

@@ -249,6 +249,20 @@ def test_kill_9_of_the_supervisor_takes_everybody_down(stage: Stage) -> None:
     wait_for(lambda: not any(map(alive, {*helpers, *stage.everybody()})))
 
 
+def test_the_parts_die_with_the_supervisor_even_before_the_heir_acts(stage: Stage) -> None:
+    stage.start(cluster="sleeper('child')\n" + DEAF)
+    leader, child = stage.pid("cluster"), stage.pid("cluster", "child")
+    supervisor = psutil.Process(stage.process.pid)
+    [heir] = [process for process in supervisor.children() if process.pid != leader]
+    heir.suspend()
+    supervisor.kill()
+    stage.process.wait()
+    wait_for(lambda: not alive(leader))
+    assert alive(child)
+    heir.resume()
+    wait_for(lambda: not alive(child))
+
+
 def test_a_stop_in_the_middle_of_a_crash_loop_is_quick(stage: Stage) -> None:
     stage.start(grace_s=60, web=ONE_LINE_LIFE)
     stage.pid("web")

@@ -1,0 +1,21 @@
+"""Fixtures that more than one folder of tests uses."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server import IMAGES, Pixerve, running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
+    """One running Pixerve for all tests that do not harm it."""
+    with running(tmp_path_factory.mktemp("pixerve")) as found:
+        yield found
+
+
+@pytest.fixture
+def image() -> Path:
+    """The folder of real pictures."""
+    return IMAGES

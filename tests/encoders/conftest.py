@@ -1,0 +1,21 @@
+from collections.abc import Iterator
+
+import pytest
+
+from encoders.converter import Converter
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Converter]:
+    """One converter for a whole module, as a worker has one for many jobs."""
+    converter = Converter()
+    yield converter
+    converter.close()
+
+
+@pytest.fixture
+def converter() -> Iterator[Converter]:
+    """A converter of the test's own, to be crashed at will."""
+    converter = Converter()
+    yield converter
+    converter.close()
