@@ -14,8 +14,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 from delivery.errors import HostingFailed, NotHosted, PathRefused
 
@@ -46,7 +47,7 @@ class HostedHandle:
     It stays readable and unchanged when the path is published anew or removed.
     """
 
-    file: BinaryIO
+    file: BufferedReader
     size: int
     mtime_ns: int
 

@@ -32,6 +32,12 @@ def load(name: str) -> Encoder:
     return cast("Encoder", getattr(import_module(module), attribute)())
 
 
+def forget() -> None:
+    """Look at the installed entry points anew, after one was installed or removed."""
+    _places.cache_clear()
+    load.cache_clear()
+
+
 def names() -> tuple[str, ...]:
     """The canonical output format names: built-in ones first, then those of entry points."""
     return (*_BUILT_IN, *sorted(_places().keys() - _BUILT_IN.keys()))

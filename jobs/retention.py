@@ -39,7 +39,7 @@ def _days_ago(days: int) -> datetime:
 
 
 def expired_jobs() -> QuerySet[Job]:
-    """Ended jobs whose records are older than `PIXERVE_RETENTION_DAYS`, callbacks under way aside."""
+    """Ended jobs past `PIXERVE_RETENTION_DAYS`, those with a callback under way aside."""
     return Job.objects.filter(
         state__in=FINAL, finished_at__lt=_days_ago(settings.PIXERVE.retention_days)
     ).exclude(callbacks__state__in=[CallbackState.WAITING, CallbackState.SENDING])

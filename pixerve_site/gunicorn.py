@@ -1,4 +1,4 @@
-"""Gunicorn's settings: one process with many threads, so that SQLite's writers queue in one place."""
+"""Gunicorn's settings: one process, many threads, so that SQLite's writers queue in one place."""
 
 import os
 

@@ -74,7 +74,7 @@ TEMPLATES = [
 ]
 
 # WAL lets readers and the one writer work side by side; IMMEDIATE takes the write lock at BEGIN, so
-# that two transactions never deadlock half way. FULL keeps an acknowledged upload through a power cut.
+# that two transactions never deadlock half way. FULL keeps an acknowledged upload in a power cut.
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

@@ -14,7 +14,7 @@ VERSION = "0.1.0"
 def _git(*arguments: str) -> str | None:
     command = ["git", "-C", str(PROJECT_ROOT), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S607
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None

@@ -123,6 +123,7 @@ class Pixerve:
     def manage(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *arguments],
+            check=False,
             env=self.environment(),
             capture_output=True,
             text=True,

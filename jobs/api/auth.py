@@ -35,7 +35,7 @@ class Caller:
 
 def bearer(request: Request) -> str | None:
     """The token of the Authorization header. Raises Unauthorized for another scheme."""
-    header = request.META.get("HTTP_AUTHORIZATION", "")
+    header: str = request.META.get("HTTP_AUTHORIZATION", "")
     if not header:
         return None
     scheme, _, token = header.partition(" ")
@@ -93,7 +93,7 @@ class AnyToken(BaseAuthentication):
 
 def caller(request: Request) -> Caller | None:
     """The authenticated caller, None for anonymous ones."""
-    found = request.user
+    found: object = request.user
     return found if isinstance(found, Caller) else None
 
 

@@ -9,8 +9,8 @@ import mimetypes
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import quote
 
 from django.conf import settings
@@ -37,14 +37,14 @@ _HEADERS = {
 }
 
 
-def _checksum(file: BinaryIO) -> str:
+def _checksum(file: BufferedReader) -> str:
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()
     file.seek(0)
     return digest
 
 
-def _media_type(file: BinaryIO, path: str) -> str:
+def _media_type(file: BufferedReader, path: str) -> str:
     found = sniff(file.read(SNIFF_BYTES))
     file.seek(0)
     if found:
@@ -94,7 +94,7 @@ def _range(request: HttpRequest, row: HostedFile, modified: int) -> tuple[int, i
 class _Part:
     """A window onto a file, for FileResponse."""
 
-    def __init__(self, file: BinaryIO, first: int, length: int) -> None:
+    def __init__(self, file: BufferedReader, first: int, length: int) -> None:
         file.seek(first)
         self._file = file
         self._left = length

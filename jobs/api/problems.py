@@ -80,7 +80,7 @@ def _of_rest_framework(error: exceptions.APIException) -> Refused:
         case exceptions.ValidationError():
             return _of_validation(error)
         case exceptions.Throttled():
-            wait = int(error.wait or 60)
+            wait = int(getattr(error, "wait", None) or 60)
             return TooManyRequests(
                 "too_many_requests", f"try again in {wait} seconds", retry_after=wait
             )
@@ -95,7 +95,7 @@ def _of_rest_framework(error: exceptions.APIException) -> Refused:
     return made
 
 
-def refusal_of(error: BaseException) -> Refused | None:
+def refusal_of(error: BaseException) -> Refused | None:  # noqa: PLR0911 - one row a kind
     """What a caller is told about an exception; None for a fault of ours."""
     match error:
         case Refused():

@@ -17,7 +17,7 @@ CHUNK = 256 * 1024
 MAX_NAME = 255
 
 
-class Received(UploadedFile):
+class Received(UploadedFile):  # type: ignore[type-arg]
     """One file part: either staged, or refused with the reason; the parts beside it go on."""
 
     def __init__(self, name: str, staged: Staged | None, refused: Refused | None) -> None:

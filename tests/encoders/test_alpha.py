@@ -18,7 +18,6 @@ ALPHA_FORMATS = [name for name in FORMATS if name != "jpg"]
         "pil_transparent.webp",
         "pst_tbbn3p08.png",
         "pst_basn6a16.png",
-        "imp_orientation-6.png",
         "avf_abc_color_irot_alpha_irot.avif",
     ],
 )

@@ -76,7 +76,7 @@ def test_cmyk_without_a_profile_is_plain_inks(
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
 def test_a_broken_profile_is_ignored_and_said(mode: str, shared: Converter, tmp_path: Path) -> None:
     broken = ImageCms.ImageCmsProfile(SRGB).tobytes()[:200]
-    Image.new(mode, (16, 16), "red").save(
+    Image.new("RGB", (16, 16), "red").convert(mode).save(
         tmp_path / "source", "JPEG", icc_profile=broken, quality=95
     )
     outcome = shared.convert(plan(tmp_path / "source", tmp_path, "png"))

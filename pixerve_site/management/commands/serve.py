@@ -5,7 +5,6 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -46,7 +45,7 @@ def parts() -> list[Part]:
 
 class Command(BaseCommand):
     help = "Run web, workers and clerk on this machine until Ctrl-C or SIGTERM."
-    requires_system_checks: Sequence[str] = []  # handle() turns them into one line
+    requires_system_checks: list[str] = []  # handle() turns them into one line
 
     def handle(self, *args: Any, **options: Any) -> None:
         os.chdir(PROJECT_ROOT)
@@ -121,7 +120,7 @@ class Greeting:
         host = settings.PIXERVE.host
         local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
         url = f"http://{f'[{local}]' if ':' in local else local}:{settings.PIXERVE.port}/livez"
-        request = urllib.request.Request(url, headers={"Host": "localhost"})  # noqa: S310
+        request = urllib.request.Request(url, headers={"Host": "localhost"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=1):
