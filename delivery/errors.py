@@ -17,8 +17,6 @@
 header value, a URL's query or a file system path of this machine.
 """
 
-# ruff: noqa: N818 - "refused", "failed" and "timed out" say more than a suffix would
-
 
 class DeliveryError(Exception):
     """A delivery did not happen; ``permanent`` says that trying again cannot help."""

@@ -13,6 +13,9 @@ from encoders.spawn import Child, spawn
 
 logger = logging.getLogger("pixerve.encoders")
 
+_GRACE_S = 1.0
+"""How long an idle child may take to leave before it is killed."""
+
 
 class Converter:
     """A handle on one child, which starts with the first job and is replaced when in doubt.
@@ -53,12 +56,17 @@ class Converter:
         except ChildGoneError:
             raise self._crash(conversation) from None
         except BaseException:
-            self.close()
+            self._kill()
             raise
         return self._settle(answer, conversation)
 
     def close(self) -> None:
         """End the child, if there is one. The converter may be used again."""
+        if self._child:
+            child, self._child = self._child, None
+            child.end(grace_s=_GRACE_S)
+
+    def _kill(self) -> None:
         if self._child:
             child, self._child = self._child, None
             child.end()
@@ -96,7 +104,7 @@ class Converter:
     def _crash(self, conversation: Conversation) -> PictureError:
         conversation.drain_stderr()
         code = _exit_code(self._child) if self._child else 0
-        self.close()
+        self._kill()
         logger.warning("Child died (%s); last words: %s", code, conversation.stderr_tail)
         if code == -signal.SIGXCPU:
             return PictureError("conversion_timeout", "The conversion used up its CPU time.")

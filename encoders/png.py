@@ -22,7 +22,7 @@ class Png:
     settings = frozenset({"speed"})
     alpha = True
 
-    def encode(self, picture: "Image", path: Path, quality: int, speed: int) -> None:  # noqa: ARG002
+    def encode(self, picture: "Image", path: Path, quality: int, speed: int) -> None:
         """See ``encoders.encoder.Encoder``."""
         from encoders.pixels import to_wand  # noqa: PLC0415 - native code only where it encodes
 

@@ -5,12 +5,13 @@ that is decoded by Pillow (libavif).
 """
 
 import math
+import resource
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image as Pillow
-from wand.exceptions import ResourceLimitError, WandException
+from wand.exceptions import CacheError, ResourceLimitError, WandException, WandRuntimeError
 from wand.image import Image
 
 from encoders.complaints import complaint_of
@@ -35,6 +36,9 @@ _JPEG_SCALES = range(1, 9)
 _DIRECT = frozenset({"srgb", "gray"})
 _LINEAR = frozenset({"rgb", "lineargray"})
 _OPAQUE = 255
+_NO_MEMORY = "The picture needs more memory than allowed."
+_DECODED_BYTES = 10
+"""Bytes of one pixel inside ImageMagick: four channels of 16 bits, and its readers' buffers."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +106,10 @@ def _magick_read(image: Image, path: Path, header: Header, work_dir: Path) -> No
         _place(path, plain, header)
         image.read(filename=f"{header.format}:{plain}[0]")
     except ResourceLimitError as error:
-        raise PictureError(
-            "out_of_memory", "The picture needs more memory than allowed."
-        ) from error
+        raise PictureError("out_of_memory", _NO_MEMORY) from error
     except WandException as error:
+        if _starved(error, header):
+            raise PictureError("out_of_memory", _NO_MEMORY) from error
         raise damaged(f"The {name} cannot be decoded: {_reason(error)}.") from error
     finally:
         plain.unlink(missing_ok=True)
@@ -129,9 +133,26 @@ def _place(path: Path, plain: Path, header: Header) -> None:
         file.write(upright)
 
 
+def _starved(error: WandException, header: Header) -> bool:
+    """Whether memory was the cause: allocations fail with CacheError, and the PNG reader fails
+    without a word. Then only the address space tells a huge picture from a broken one."""
+    if isinstance(error, CacheError):
+        return True
+    needed = header.width * header.height * _DECODED_BYTES
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return _is_silent(error) and limit != resource.RLIM_INFINITY and used + needed > limit
+
+
 def _reason(error: WandException) -> str:
     """ImageMagick's own words up to the file name, which is nobody's business."""
-    return str(error).partition("`")[0].strip(" .") or "its data is broken"
+    words = "" if _is_silent(error) else str(error).partition("`")[0].strip(" .")
+    return words or "its data is broken"
+
+
+def _is_silent(error: WandException) -> bool:
+    """Wand raises this when ImageMagick failed and gave no reason."""
+    return isinstance(error, WandRuntimeError)
 
 
 def _require_size(size: Size, header: Header) -> None:

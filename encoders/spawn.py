@@ -11,7 +11,7 @@ from pathlib import Path
 from encoders.limits import Limits
 
 _PACKAGE = Path(__file__).parent
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_START")
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG")
 """Nothing else of the parent's environment reaches the child: it holds secrets."""
 
 
@@ -26,16 +26,24 @@ class Child:
     work_dir: Path
     limits: Limits
 
-    def end(self) -> int:
-        """Kill the child, reap it, remove what is left of it; its return code."""
-        self.process.kill()
-        code = self.process.wait()
+    def end(self, *, grace_s: float = 0.0) -> None:
+        """End the child, reap it and remove what is left of it.
+
+        An idle child leaves by itself when its job pipe closes; it has ``grace_s`` seconds to.
+        """
         os.close(self.jobs_fd)
+        try:
+            if grace_s:
+                self.process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self.process.kill()
+            self.process.wait()
         os.close(self.answers_fd)
         if self.process.stderr:
             self.process.stderr.close()
         shutil.rmtree(self.work_dir, ignore_errors=True)
-        return code
 
 
 def spawn(limits: Limits) -> Child:

@@ -21,7 +21,7 @@ class Reference(models.Model):
     The first subject to bring a content gets its bare SHA-256, further ones `{sha256}_1`, `_2` ….
     """
 
-    name = models.CharField(max_length=80, unique=True)
+    name = models.CharField(max_length=80, primary_key=True)
     sha256 = models.CharField(max_length=64)
     subject = models.CharField(max_length=255)
 
@@ -88,36 +88,21 @@ class Job(models.Model):
                 name="one_in_flight_each",
             ),
         ]
+        # Not partial where the ORM asks: SQLite cannot match a partial index to a bound parameter.
         indexes = [
-            # claim: the best runnable row
-            models.Index(
-                fields=["priority", "turn", "id"],
-                condition=Q(state=State.PENDING),
-                name="job_queue",
-            ),
+            # claim, intake: the best runnable row, and the turn that is being served
+            models.Index(fields=["state", "priority", "turn", "id"], name="job_queue"),
             # intake: a subject's last turn
-            models.Index(
-                fields=["subject", "priority", "turn"],
-                condition=Q(state=State.PENDING),
-                name="job_turns",
-            ),
-            # reaper, watchdog: who holds a lease
-            models.Index(fields=["owner"], condition=Q(state=State.PROCESSING), name="job_leases"),
+            models.Index(fields=["subject", "state", "priority", "turn"], name="job_turns"),
             # status by reference, newest first
             models.Index(fields=["reference", "-id"], name="job_by_reference"),
             # status by token: my newest with this content
             models.Index(fields=["sha256", "subject", "-id"], name="job_by_content"),
-            # admin filters and the dashboard's recent failures
+            # admin filters; reaper and watchdog: the few that are processing
             models.Index(fields=["state", "-id"], name="job_by_state"),
             # retention
             models.Index(
                 fields=["finished_at"], condition=Q(finished_at__isnull=False), name="job_ended"
-            ),
-            # retention of failed jobs' sources
-            models.Index(
-                fields=["finished_at"],
-                condition=Q(state=State.FAILED, has_source=True),
-                name="job_kept_source",
             ),
         ]
 
@@ -240,11 +225,7 @@ class Callback(models.Model):
     class Meta:
         indexes = [
             # clerk: what is due
-            models.Index(
-                fields=["next_at"],
-                condition=Q(state__in=[CallbackState.WAITING, CallbackState.SENDING]),
-                name="callback_due",
-            ),
+            models.Index(fields=["state", "next_at"], name="callback_due"),
         ]
 
     def __str__(self) -> str:

@@ -55,7 +55,7 @@ def complete(job: Job, product: Product) -> None:
         _write_hosted(job, product.published)
         Success.objects.create(
             job=job,
-            reference=job.reference,
+            reference_id=job.reference_id,
             subject=job.subject,
             job_data=job.spec,
             file_count=len(product.renditions),
@@ -73,7 +73,7 @@ def fail(job: Job, code: str, message: str) -> bool:
             return False
         Failure.objects.create(
             job=job,
-            reference=job.reference,
+            reference_id=job.reference_id,
             subject=job.subject,
             job_data=job.spec,
             code=code,
@@ -112,7 +112,7 @@ def _write_hosted(job: Job, published: Sequence[Published]) -> None:
             HostedFile(
                 path=each.key,
                 job=job,
-                reference=job.reference,
+                reference_id=job.reference_id,
                 sha256=each.sha256,
                 bytes=each.bytes,
                 mtime_ns=each.mtime_ns,
@@ -132,7 +132,7 @@ def _write_callback(job: Job, event: str, **what: Any) -> None:
     if not url:
         return
     payload = {
-        "hash": job.reference.name,
+        "hash": job.reference_id,
         "status": event.removeprefix("job."),
         "file_count": what.pop("file_count"),
         "timestamp": int(time.time()),

@@ -18,7 +18,7 @@ from encoders.errors import PictureError
 from encoders.limits import Limits
 from encoders.plan import ORIGINAL, Outcome, Plan, Rendition
 from encoders.sniff import MEDIA_TYPES
-from jobs import cluster, intake, leases, names, outcomes, queue, staging, transitions
+from jobs import cluster, intake, leases, names, outcomes, staging, transitions
 from jobs.leases import LeaseLost
 from jobs.models import Job
 from jobs.outcomes import Product, Published
@@ -43,7 +43,7 @@ def wake() -> None:
     """One wake-up: see the best runnable job through, if there is one."""
     if cluster.stopping():
         return
-    job = queue.claim_best(leases.myself())
+    job = transitions.claim_best(leases.myself())
     if job is not None:
         run(job)
 
@@ -70,7 +70,7 @@ def _make(job: Job) -> Product:
     spec = load(job.spec)
     pulse = Pulse(job)
     outcome = _convert(job, spec, pulse)
-    leases.renew(job, stage=Stage.DELIVERING, done=pulse.done)
+    pulse.renew(stage=Stage.DELIVERING)
     started = time.monotonic()
     published = _host(job, spec, outcome, pulse) if spec.direct_host else []
     return Product(
@@ -105,7 +105,7 @@ def _convert(job: Job, spec: JobSpec, pulse: "Pulse") -> Outcome:
     plan = Plan(
         source=staging.source_path(job.uid),
         out_dir=staging.fresh_out_dir(job.uid),
-        variants=intake.outputs(spec, job.reference.name, job.stem, job.source_format),
+        variants=intake.outputs(spec, job.reference_id, job.stem, job.source_format),
         limits=limits(),
     )
     return converter.convert(plan, on_beat=pulse.beat, beat_s=TICK_S, on_rendition=pulse.made)
@@ -168,10 +168,15 @@ class Pulse:
             raise HandedBack(str(self._job.uid))
         if time.monotonic() < self._next and self.done == self._written:
             return
-        self._next = time.monotonic() + leases.BEAT_S
         try:
-            leases.renew(self._job, done=self.done)
-            self._written = self.done
+            self.renew()
         except OperationalError:
             # A database that is locked for a while is no reason to cut a healthy job.
+            self._next = time.monotonic() + leases.BEAT_S
             log.warning("job %s: a beat was not taken by the database", self._job.uid)
+
+    def renew(self, **changes: object) -> None:
+        """Renew the lease now, and write progress and `changes`. Raises LeaseLost."""
+        leases.renew(self._job, done=self.done, **changes)
+        self._written = self.done
+        self._next = time.monotonic() + leases.BEAT_S

@@ -1,11 +1,10 @@
-"""The queue is the job table: what is runnable, what is best, and the claim of it."""
+"""The queue is the job table: what is runnable, and in which order."""
 
 from datetime import datetime
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from jobs import transitions
 from jobs.models import Job
 from jobs.states import State
 
@@ -17,18 +16,6 @@ def runnable() -> QuerySet[Job]:
     return Job.objects.filter(state=State.PENDING, run_after__lte=timezone.now()).order_by(
         "priority", "turn", "id"
     )
-
-
-def claim_best(owner: str) -> Job | None:
-    """Claim the best runnable job for `owner`; None where there is none.
-
-    The job comes back as it is after the claim. Losing a race to another worker just means to
-    look again.
-    """
-    while (best := runnable().first()) is not None:
-        if transitions.claim(best, owner):
-            return Job.objects.select_related("reference").get(pk=best.pk)
-    return None
 
 
 def oldest_wait() -> datetime | None:

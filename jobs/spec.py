@@ -170,7 +170,7 @@ class JobSpec(_Strict):
         most = settings.PIXERVE.max_variants
         count = sum(len(each.boxes) for each in self.formats.values()) + self.keep_original
         if count > most:
-            raise _at("formats", f"asks for {count} outputs; at most {most} are made of a picture")
+            raise _at("formats", f"{count} outputs; at most {most} are made of one picture")
 
     def _check_twins(self) -> None:
         seen: set[tuple[str, Box | None]] = set()

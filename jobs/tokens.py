@@ -107,13 +107,13 @@ def _refuse(code: str, message: str) -> Unauthorized:
 
 def _choose(token: str) -> VerifyingKey:
     """The key by the token's `kid`; where we know no kids, the only key there is."""
-    kid = jwt.get_unverified_header(token).get("kid")
     keys = _keys()
+    if len(keys) == 1 and keys[0].kid is None:
+        return keys[0]
+    kid = jwt.get_unverified_header(token).get("kid")
     named = {key.kid: key for key in keys}
     if kid in named:
         return named[kid]
-    if len(keys) == 1 and keys[0].kid is None:
-        return keys[0]
     raise _refuse("unknown_key", "the token's `kid` names no key of this server")
 
 

@@ -6,6 +6,7 @@ not, somebody else was first and there is nothing to repair.
 
 from typing import Any
 
+from django.db import connection
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
@@ -27,24 +28,30 @@ def move(rows: QuerySet[Job], leave: State, to: State, **changes: Any) -> int:
     return rows.filter(state=leave).update(state=to, updated_at=now, **changes)
 
 
-def claim(job: Job, owner: str) -> bool:
-    """pending → processing: `owner` gets the lease, and a new fencing number."""
+def claim_best(owner: str) -> Job | None:
+    """pending → processing for the best runnable job: `owner` gets the lease and a new fence.
+
+    One statement, because this runs for every job and on every worker at once. Returns the job as
+    it is after the claim, None where nothing is runnable.
+    """
     now = timezone.now()
-    return bool(
-        move(
-            Job.objects.filter(pk=job.pk, fence=job.fence),
-            State.PENDING,
-            State.PROCESSING,
-            stage=Stage.CONVERTING,
-            owner=owner,
-            fence=F("fence") + 1,
-            attempts=F("attempts") + 1,
-            beat=0,
-            excused=False,
-            done=0,
-            claimed_at=now,
-        )
-    )
+    found = Job.objects.raw(_claim_sql(), {"owner": owner, "now": now})
+    return next(iter(found), None)
+
+
+def _claim_sql() -> str:
+    """The order is that of `jobs.queue.runnable`; other workers' rows are stepped over."""
+    skip = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+    table = Job._meta.db_table
+    return f"""
+        UPDATE {table}
+           SET state = 'processing', stage = 'converting', owner = %(owner)s, beat = 0,
+               fence = fence + 1, attempts = attempts + 1, excused = FALSE, done = 0,
+               claimed_at = %(now)s, updated_at = %(now)s
+         WHERE state = 'pending' AND id = (
+               SELECT id FROM {table} WHERE state = 'pending' AND run_after <= %(now)s
+                ORDER BY priority, turn, id LIMIT 1 {skip})
+        RETURNING *"""  # noqa: S608 - no value of a caller is in it
 
 
 def held(job: Job) -> QuerySet[Job]:

@@ -31,14 +31,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(look: Callable[[], T | None], *, within_s: float = 30.0, what: str = "it") -> T:
+def wait_for(
+    look: Callable[[], T | None], *, within_s: float = 30.0, what: str = "it", every_s: float = 0.02
+) -> T:
     """The first truthy answer of `look`; fails the test after `within_s` seconds."""
     end = time.monotonic() + within_s
     while time.monotonic() < end:
         found = look()
         if found:
             return found
-        time.sleep(0.02)  # between two looks at a state, never instead of one
+        time.sleep(every_s)  # between two looks at a state, never instead of one
     raise AssertionError(f"{what} did not happen within {within_s} s")
 
 
@@ -213,7 +215,12 @@ class Pixerve:
         return found
 
     def wait_end(
-        self, reference: str, token: str | None = None, *, within_s: float = 60.0
+        self,
+        reference: str,
+        token: str | None = None,
+        *,
+        within_s: float = 60.0,
+        every_s: float = 0.02,
     ) -> dict[str, Any]:
         """The status once the job is over."""
 
@@ -221,7 +228,7 @@ class Pixerve:
             found = self.status(reference, token)
             return found if found["state"] in {"completed", "failed", "cancelled"} else None
 
-        return wait_for(ended, within_s=within_s, what=f"the end of {reference}")
+        return wait_for(ended, within_s=within_s, what=f"the end of {reference}", every_s=every_s)
 
     def staff_token(self) -> str:
         body = json.dumps({"username": "root", "password": "root-password-1"}).encode()

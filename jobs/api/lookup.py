@@ -31,12 +31,12 @@ def reference_of(request: Request) -> str:
 
 def find(reference: str, who: Caller | None) -> Job | None:
     """The newest job that `who` means by `reference`."""
-    jobs = Job.objects.select_related("reference").order_by("-id")
+    jobs = Job.objects.order_by("-id")
     if who is not None and who.subject is not None:
         mine = jobs.filter(subject=who.subject)
         found = mine.filter(sha256=reference).first() if "_" not in reference else None
-        return found or mine.filter(reference__name=reference).first()
-    return jobs.filter(reference__name=reference).first()
+        return found or mine.filter(reference=reference).first()
+    return jobs.filter(reference=reference).first()
 
 
 def sees_all(job: Job, who: Caller | None) -> bool:

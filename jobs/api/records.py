@@ -80,7 +80,7 @@ def _filters(request: Request, allowed: tuple[str, ...]) -> dict[str, Any]:
     if reference is not None:
         if not names.REFERENCE.fullmatch(reference):
             raise BadRequest("invalid_hash", "`hash` must be a reference", field="hash")
-        found["reference__name" if "_" in reference else "reference__sha256"] = reference
+        found["reference" if "_" in reference else "reference__sha256"] = reference
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -96,12 +96,12 @@ def _page(
     """One page and the link to the next; by id, so that new records shift nothing."""
     limit = _number(request, "limit", DEFAULT_LIMIT, MAX_LIMIT) or DEFAULT_LIMIT
     before = _number(request, "before", None, 2**63 - 1)
-    chosen = records.select_related("reference", "job").filter(**_filters(request, allowed))
+    chosen = records.select_related("job").filter(**_filters(request, allowed))
     if before is not None:
         chosen = chosen.filter(pk__lt=before)
     rows = list(chosen.order_by("-pk")[: limit + 1])
     page = [
-        {**show(row, row.reference.name, full=True), "job_id": str(row.job.uid)}
+        {**show(row, row.reference_id, full=True), "job_id": str(row.job.uid)}
         for row in rows[:limit]
     ]
     following = None

@@ -38,7 +38,7 @@ def rfc3339(moment: datetime | None) -> str | None:
 def describe(job: Job, *, full: bool) -> dict[str, Any]:
     """A job as /status shows it; `full` for its owner and staff."""
     shown: dict[str, Any] = {
-        "hash": job.reference.name,
+        "hash": job.reference_id,
         "state": job.state,
         "status": job.state,
         "stage": job.stage or None,
@@ -115,7 +115,7 @@ class CancelView(APIView):
         lifecycle.cancel(job)
         return JsonResponse(
             {
-                "hash": job.reference.name,
+                "hash": job.reference_id,
                 "state": State.CANCELLED,
                 "message": "Job cancelled successfully",
             }
@@ -165,7 +165,7 @@ class SuccessView(APIView):
         record = job.successes.first() if job and job.state == State.COMPLETED else None
         if job is None or record is None:
             return _not_found(reference, "success")
-        return JsonResponse(success_record(record, job.reference.name, full=full))
+        return JsonResponse(success_record(record, job.reference_id, full=full))
 
 
 class FailureView(APIView):
@@ -181,7 +181,7 @@ class FailureView(APIView):
         reference, job, full = look_up(request)
         if job is None:
             return _not_found(reference, "failures")
-        name = job.reference.name
+        name = job.reference_id
         if job.state == State.COMPLETED:
             message = "File processed successfully"
             return JsonResponse({"hash": name, "status": "success", "message": message})

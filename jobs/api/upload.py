@@ -27,7 +27,7 @@ def _spec_of(claims: tokens.Claims) -> spec.JobSpec:
 
 def accepted(job: Job) -> dict[str, Any]:
     """What the uploader is told about a new job."""
-    reference = job.reference.name
+    reference = job.reference_id
     expected = intake.outputs(spec.load(job.spec), reference, job.stem, job.source_format)
     return {
         "hash": reference,

@@ -258,7 +258,7 @@ def test_a_dripping_tls_handshake_meets_the_deadline() -> None:
 
 def test_a_dripping_answer_over_tls_meets_the_deadline(authority: Authority) -> None:
     context = authority.server("receiver.example")
-    send_drops = drip(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n")
+    send_drops = drip(*SLOW_PEERS["one header"])
 
     def talk(connection: socket.socket, stop: threading.Event) -> None:
         with context.wrap_socket(connection, server_side=True) as encrypted:
@@ -325,6 +325,13 @@ def test_an_odd_answer_is_a_bad_answer(odd: str) -> None:
         call(f"http://127.0.0.1:{port}/?token=sesame", headers={"X": "hunter2"})
     assert "sesame" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_malformed_header_puts_no_secret_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    malformed = b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 0\r\n\r\n"
+    with raw_peer(say(malformed)) as port:
+        assert call(f"http://127.0.0.1:{port}/?token=sesame").status == 200
+    assert "sesame" not in caplog.text
 
 
 def test_a_cut_body_still_is_an_answer() -> None:

@@ -23,7 +23,8 @@ from encoders.converter import Converter
 from encoders.plan import Plan, Variant
 
 converter = Converter()
-plan = Plan(Path(sys.argv[1]), Path(sys.argv[2]), (Variant("a.jpg", "jpg"), Variant("a.avif", "avif", speed=0)))
+variants = Variant("a.jpg", "jpg"), Variant("a.avif", "avif", speed=0)
+plan = Plan(Path(sys.argv[1]), Path(sys.argv[2]), variants)
 converter.convert(plan, on_rendition=lambda rendition: print(converter.pid, flush=True))
 """
 
@@ -112,11 +113,11 @@ def test_a_flood_of_noise_does_no_harm(converter: Converter, tmp_path: Path) -> 
     "coder", ["svg", "msl", "text", "pdf", "mvg", "http", "rgb", "avif", "bmp"]
 )
 def test_imagemagick_may_not_read_anything_else(coder: str, tmp_path: Path) -> None:
-    assert "NotAuthorized" in _magick(f"image.read(filename='{coder}:{IMAGES}/imp_test1.svg')")
+    assert "PolicyError" in _magick(f"image.read(filename='{coder}:{IMAGES}/imp_test1.svg')")
 
 
 def test_imagemagick_may_not_read_lists_of_files_or_write_other_formats(tmp_path: Path) -> None:
-    assert "NotAuthorized" in _magick(f"image.read(filename='@{IMAGES}/imp_test1.svg')")
+    assert "PolicyError" in _magick(f"image.read(filename='@{IMAGES}/imp_test1.svg')")
     read = f"image.read(filename='png:{IMAGES}/pil_hopper.png')"
     assert _magick(f"{read}; image.make_blob('png')") == ""
     for name in ("jpeg", "pdf", "msl", "bmp"):

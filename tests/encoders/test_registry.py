@@ -84,6 +84,15 @@ def test_an_encoder_that_raises_fails_the_job(converter: Converter, tmp_path: Pa
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_picture_too_wide_for_webp_is_refused_in_words(
+    converter: Converter, tmp_path: Path
+) -> None:
+    Image.new("RGB", (16_384, 2)).save(tmp_path / "wide", "PNG")
+    with pytest.raises(PictureError, match="16383 pixels") as caught:
+        converter.convert(plan(tmp_path / "wide", tmp_path, "webp"))
+    assert caught.value.code == "encode_failed"
+
+
 @pytest.mark.parametrize("name", ["jpg", "webp", "avif"])
 def test_more_quality_is_more_bytes(name: str, shared: Converter, tmp_path: Path) -> None:
     sizes = [_bytes(shared, tmp_path, name, quality=quality) for quality in (20, 50, 90)]

@@ -1,0 +1,214 @@
+"""kill -9 of any process: every accepted job still ends, once and right."""
+
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from tests.acceptance.evidence import (
+    PHOTO,
+    QUICK_JOB,
+    SMALL,
+    Cast,
+    another,
+    cast,
+    check_ended_once_and_right,
+    converter,
+    family,
+    holder,
+    job_row,
+    post,
+    rows,
+    slow_job,
+    wait_ended,
+)
+from tests.server import Pixerve, running, wait_for
+
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
+    """A server to be harmed, which must come back by itself each time."""
+    with running(tmp_path_factory.mktemp("victim"), PIXERVE_MAX_WORKERS=str(WORKERS)) as server:
+        yield server
+
+
+def busy_worker(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
+    return [worker]
+
+
+def idle_worker(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
+    return [each for each in found.workers if each != worker]
+
+
+def child(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
+    process = converter(worker)
+    assert process is not None
+    return [process]
+
+
+def monitor(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
+    return [found.monitor]
+
+
+def pusher(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
+    return [found.pusher]
+
+
+def sentinel(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
+    return [found.sentinel]
+
+
+def cluster_main(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
+    return [found.cluster]
+
+
+def clerk(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
+    return [found.clerk]
+
+
+def web(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
+    return [found.web, *found.web.children()]
+
+
+Choice = Callable[[Cast, psutil.Process], list[psutil.Process]]
+CHOICES: list[Choice] = [
+    child,
+    busy_worker,
+    idle_worker,
+    monitor,
+    pusher,
+    sentinel,
+    cluster_main,
+    clerk,
+    web,
+]
+
+
+def backlog(server: Pixerve, mark: str, *, running: int) -> list[str]:
+    """Jobs that run for a while, and some that wait behind or beside them."""
+    slow = [
+        post(server, another(PHOTO, f"{mark} slow {each}"), slow_job(360, 361, 362))
+        for each in range(running)
+    ]
+    quick = [post(server, another(SMALL, f"{mark} {each}"), QUICK_JOB) for each in range(4)]
+    return slow + quick
+
+
+@pytest.mark.parametrize("choose", CHOICES, ids=lambda choose: choose.__name__)
+def test_every_job_ends_once_and_right(victim: Pixerve, choose: Choice) -> None:
+    found = cast(victim, workers=WORKERS)
+    # An idle worker needs a queue with fewer jobs than workers; the quick ones come after the kill.
+    running = 1 if choose is idle_worker else WORKERS
+    mark = choose.__name__
+    slow = backlog(victim, mark, running=running) if choose is not idle_worker else []
+    slow = slow or [post(victim, another(PHOTO, mark), slow_job(360, 361, 362))]
+
+    for process in choose(found, holder(victim, slow[0])):
+        process.kill()
+        process.wait(10)
+    wait_for(lambda: healthy(victim), what="an answer of the web process")
+    late = [post(victim, another(SMALL, f"{mark} late {each}"), QUICK_JOB) for each in range(2)]
+
+    wait_ended(victim, [*slow, *late])
+    check_ended_once_and_right(victim, [*slow, *late])
+
+
+def healthy(server: Pixerve) -> bool:
+    try:
+        return server.get("/health", timeout_s=5).status == 200
+    except OSError:
+        return False
+
+
+def test_a_power_cut_loses_nothing(victim: Pixerve) -> None:
+    jobs = backlog(victim, "power cut", running=WORKERS)
+    holder(victim, jobs[0])
+
+    victim.kill()
+    wait_for(lambda: not family(victim), what="the end of every process")
+    victim.start()
+
+    wait_ended(victim, jobs)
+    check_ended_once_and_right(victim, jobs)
+
+
+def test_a_job_that_kills_its_worker_three_times_fails_and_its_neighbour_does_not(
+    victim: Pixerve,
+) -> None:
+    guilty = post(victim, another(PHOTO, "guilty"), slow_job(1200, 1201))
+    innocent = post(victim, another(PHOTO, "innocent"), slow_job(500, 501))
+    for lost in range(3):
+        workers = [holder(victim, guilty), holder(victim, innocent)]
+        assert workers[0] != workers[1]
+        assert job_row(victim, guilty)["lost_leases"] == lost
+        workers[0].kill()
+        wait_for(lambda n=lost: over(victim, guilty, n + 1), what="the lease's end")
+
+    wait_ended(victim, [guilty, innocent])
+    assert job_row(victim, guilty)["error_code"] == "worker_lost"
+    [[failures]] = rows(
+        victim,
+        "SELECT count(*) FROM jobs_failure WHERE job_id = ?",
+        job_row(victim, guilty)["id"],
+    )
+    assert failures == 1
+    neighbour = job_row(victim, innocent)
+    assert (neighbour["state"], neighbour["lost_leases"]) == ("completed", 0)
+
+
+def over(server: Pixerve, uid: str, lost: int) -> bool:
+    """Whether the job lost its worker for the `lost`-th time, and knows it."""
+    job = job_row(server, uid)
+    return job["state"] == "failed" or job["lost_leases"] == lost
+
+
+def test_a_picture_that_kills_the_converter_twice_fails(victim: Pixerve) -> None:
+    cast(victim, workers=WORKERS)
+    uid = post(victim, another(PHOTO, "deadly"), slow_job(1200))
+    for crashes in range(2):
+        worker = holder(victim, uid)
+        wait_for(lambda n=crashes: job_row(victim, uid)["crashes"] == n, what="the count")
+        [process] = child(Cast(victim), worker)
+        process.kill()
+        wait_for(
+            lambda p=process: not p.is_running() or p.status() == psutil.STATUS_ZOMBIE,
+            what="the child's end",
+        )
+
+    wait_ended(victim, [uid])
+    job = job_row(victim, uid)
+    assert (job["state"], job["error_code"], job["attempts"]) == ("failed", "decoder_crashed", 2)
+    assert "SIGKILL" in job["error_message"]
+    after = post(victim, another(SMALL, "after the deadly one"), QUICK_JOB)
+    wait_ended(victim, [after])
+    assert job_row(victim, after)["state"] == "completed"
+
+
+def test_a_worker_that_slept_past_its_lease_writes_nothing(victim: Pixerve) -> None:
+    cast(victim, workers=WORKERS)
+    uid = post(victim, another(PHOTO, "sleeper"), slow_job(360))
+    sleeper = holder(victim, uid)
+    sleeper.suspend()
+    try:
+        held = job_row(victim, uid)
+        assert held["state"] == "processing"
+        wait_ended(victim, [uid], within_s=90)
+        ended = dict(job_row(victim, uid))
+    finally:
+        sleeper.resume()
+    assert (ended["attempts"], ended["lost_leases"]) == (2, 1)
+    assert ended["owner"] == ""
+
+    wait_for(lambda: "was given to somebody else" in victim.log, what="the sleeper's waking up")
+
+    assert dict(job_row(victim, uid)) == ended
+    check_ended_once_and_right(victim, [uid])
+    assert sleeper.is_running()
+
+
+def test_nothing_is_left_after_the_stop(victim: Pixerve) -> None:
+    assert len(family(victim)) > WORKERS
+    assert victim.stop() == 0
+    assert family(victim) == []
