@@ -1,4 +1,4 @@
-"""What the main job costs: uploads of the documents' example against a whole server on this machine.
+"""What the main job costs: uploads of the documented example against a whole local server.
 
     python -m benchmarks.main_job [--uploads 200] [--concurrency 8]
 

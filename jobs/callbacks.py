@@ -14,7 +14,7 @@ from django.utils import timezone
 from credentials.sealing import Unreadable, unseal
 from delivery import retry, webhook
 from jobs import leases
-from jobs.intake import HEADERS_PURPOSE
+from jobs.intake import headers_purpose
 from jobs.models import Callback, CallbackAttempt, CallbackState
 from jobs.spec import callback_policy
 
@@ -28,9 +28,13 @@ MAX_ERROR = 300
 
 def due() -> QuerySet[Callback]:
     """Callbacks to send now, those whose former holder was silent for too long included."""
-    return Callback.objects.filter(
-        state__in=[CallbackState.WAITING, CallbackState.SENDING], next_at__lte=timezone.now()
-    ).order_by("next_at")
+    return (
+        Callback.objects.filter(
+            state__in=[CallbackState.WAITING, CallbackState.SENDING], next_at__lte=timezone.now()
+        )
+        .select_related("job")
+        .order_by("next_at")
+    )
 
 
 def claim(callback: Callback, owner: str) -> bool:
@@ -65,7 +69,7 @@ def send_now(callback: Callback) -> webhook.Attempt:
 def _post(callback: Callback) -> webhook.Attempt:
     try:
         headers = (
-            unseal(callback.sealed_headers, purpose=HEADERS_PURPOSE)
+            unseal(callback.sealed_headers, purpose=headers_purpose(callback.job.uid))
             if callback.sealed_headers
             else {}
         )

@@ -1,6 +1,7 @@
 """From a staged upload and a spec to a job in the queue, in one short transaction."""
 
 import threading
+import uuid
 from itertools import chain, count
 
 from django.db import IntegrityError, connection, transaction
@@ -17,7 +18,6 @@ from jobs.spec import JobSpec
 from jobs.staging import Staged
 from jobs.states import IN_FLIGHT
 
-HEADERS_PURPOSE = "callback headers"
 _ATTEMPTS = 5
 
 # Both lowest and last turn from the heads of two partial indexes, in one statement: this runs for
@@ -98,6 +98,16 @@ def _turn(subject: str, priority: int) -> int:
     return served or 0 if mine is None else max(served, mine + 1)
 
 
+def headers_purpose(uid: uuid.UUID) -> str:
+    """Binds sealed callback headers to their job."""
+    return f"callback headers of {uid}"
+
+
+def seal_headers(uid: uuid.UUID, headers: dict[str, str]) -> str:
+    """Callback headers as they are stored; "" for none."""
+    return seal(headers, purpose=headers_purpose(uid)) if headers else ""
+
+
 def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Job:
     reference = _reference(staged.sha256, subject)
     total = len(outputs(spec, reference.name, stem, staged.source_format))
@@ -109,9 +119,7 @@ def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Job:
         priority=spec.priority,
         turn=_turn(subject, spec.priority),
         spec=spec.as_sent(),
-        sealed_headers=seal(spec.callback_headers, purpose=HEADERS_PURPOSE)
-        if spec.callback_headers
-        else "",
+        sealed_headers=seal_headers(staged.uid, spec.callback_headers),
         upload_name=staged.upload_name,
         stem=stem,
         source_format=staged.source_format,

@@ -184,7 +184,7 @@ class JobSpec(_Strict):
                 seen.add(twin)
 
     def as_sent(self) -> dict[str, Any]:
-        """The instructions in the token's own words, without `callbackHeaders`, which are secret."""
+        """The instructions in the token's own words, without the secret `callbackHeaders`."""
         return self.model_dump(
             mode="json", by_alias=True, exclude_unset=True, exclude={"callback_headers"}
         )

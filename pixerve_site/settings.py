@@ -199,6 +199,8 @@ LOGGING = {
     "loggers": {
         "django-q": {"level": "ERROR"},
         "django.request": {"level": "ERROR"},
+        # Anybody can send a strange Host; the answer says so, the log need not.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         "PIL": {"level": "WARNING"},
     },
 }

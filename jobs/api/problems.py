@@ -7,7 +7,12 @@
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    DisallowedHost,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.db import DatabaseError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.multipartparser import MultiPartParserError
@@ -104,6 +109,10 @@ def refusal_of(error: BaseException) -> Refused | None:  # noqa: PLR0911 - one r
             return _of_rest_framework(error)
         case RequestDataTooBig():
             return PayloadTooLarge("body_too_large", "the request body is too large")
+        case DisallowedHost():
+            return BadRequest(
+                "unknown_host", "this server does not know the Host; PIXERVE_ALLOWED_HOSTS lists it"
+            )
         case SuspiciousOperation() | MultiPartParserError() | UnreadablePostError():
             return BadRequest("malformed_request", "the request could not be read")
         case Http404():
@@ -148,4 +157,5 @@ def server_error(request: HttpRequest) -> JsonResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Django's handler400."""
-    return problem(BadRequest("malformed_request", "the request could not be read"))
+    fallback = BadRequest("malformed_request", "the request could not be read")
+    return problem(refusal_of(exception) or fallback)
