@@ -4,11 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.limits import Limits
+from encoders.workdir import make_work_dir, sweep_work_dirs
 
 _PACKAGE = Path(__file__).parent
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG")
@@ -48,7 +48,8 @@ class Child:
 
 def spawn(limits: Limits) -> Child:
     """Start a child that is confined to ``limits`` and dies with the calling thread."""
-    work_dir = Path(tempfile.mkdtemp(prefix="pixerve-child-"))
+    sweep_work_dirs()
+    work_dir, work_lock = make_work_dir()
     jobs_read, jobs_write = os.pipe()
     answers_read, answers_write = os.pipe()
     inherited = (jobs_read, answers_write)
@@ -62,7 +63,7 @@ def spawn(limits: Limits) -> Child:
             bufsize=0,
             cwd=work_dir,
             env=_environment(work_dir),
-            pass_fds=inherited,
+            pass_fds=(*inherited, work_lock),
         )
     except BaseException:
         os.close(jobs_write)
@@ -70,7 +71,7 @@ def spawn(limits: Limits) -> Child:
         shutil.rmtree(work_dir, ignore_errors=True)
         raise
     finally:
-        for descriptor in inherited:
+        for descriptor in (*inherited, work_lock):
             os.close(descriptor)
     assert process.stderr is not None  # noqa: S101 - it was asked for above
     os.set_blocking(process.stderr.fileno(), False)

@@ -94,15 +94,11 @@ def _post(callback: Callback) -> webhook.Attempt:
     )
 
 
-def _jitter() -> float:
-    return random.uniform(-1, 1)  # noqa: S311 - spreads load, guards nothing
-
-
 def _next_state(number: int, attempt: webhook.Attempt) -> dict[str, object]:
     now = timezone.now()
     if attempt.ok:
         return {"state": CallbackState.SENT, "finished_at": now}
-    decision = retry.decide(number, attempt, jitter=_jitter)
+    decision = retry.decide(number, attempt, jitter=random.random)
     if not decision.retry:
         return {"state": CallbackState.GIVEN_UP, "finished_at": now}
     return {

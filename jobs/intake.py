@@ -14,7 +14,7 @@ from encoders.sniff import EXTENSIONS
 from jobs import bells, names
 from jobs.errors import Conflict, InvalidSpec
 from jobs.models import Job, Reference
-from jobs.spec import JobSpec
+from jobs.spec import Box, JobSpec, Settings
 from jobs.staging import Staged
 from jobs.states import IN_FLIGHT
 
@@ -39,14 +39,7 @@ def outputs(spec: JobSpec, reference: str, stem: str, source_format: str) -> tup
     Raises InvalidSpec where two of them would share one file name.
     """
     found = [
-        Variant(
-            names.output_name(reference, stem, registry.extension(name), box),
-            registry.canonical(name) or name,
-            box,
-            each.settings.quality,
-            each.settings.speed,
-            asked=tuple(sorted(each.settings.model_fields_set)),
-        )
+        _variant(registry.canonical(name) or name, each.settings, box, reference, stem)
         for name, each in spec.formats.items()
         for box in each.boxes
     ]
@@ -60,6 +53,17 @@ def outputs(spec: JobSpec, reference: str, stem: str, source_format: str) -> tup
             )
         found.append(Variant(original, ORIGINAL))
     return tuple(found)
+
+
+def _variant(name: str, chosen: Settings, box: Box | None, reference: str, stem: str) -> Variant:
+    return Variant(
+        names.output_name(reference, stem, registry.extension(name), box),
+        name,
+        box,
+        chosen.quality,
+        chosen.speed,
+        asked=tuple(sorted(chosen.model_fields_set)),
+    )
 
 
 def check_destinations(spec: JobSpec, subject: str) -> None:

@@ -28,10 +28,24 @@ WORKERS = 2
 
 
 @pytest.fixture(scope="module")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
-    """A server to be harmed, which must come back by itself each time."""
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
     with running(tmp_path_factory.mktemp("victim"), PIXERVE_MAX_WORKERS=str(WORKERS)) as server:
         yield server
+
+
+@pytest.fixture
+def victim(one_server: Pixerve) -> Pixerve:
+    """A server to be harmed, which came back by itself from whatever was done to it before."""
+    wait_for(lambda: healthy(one_server), what="an answer of the web process")
+    cast(one_server, workers=WORKERS)
+    return one_server
+
+
+def healthy(server: Pixerve) -> bool:
+    try:
+        return server.get("/health", timeout_s=5).status == 200
+    except OSError:
+        return False
 
 
 def busy_worker(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
@@ -69,7 +83,7 @@ def clerk(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
 
 
 def web(found: Cast, worker: psutil.Process) -> list[psutil.Process]:
-    return [found.web, *found.web.children()]
+    return [*found.web.children(), found.web]
 
 
 Choice = Callable[[Cast, psutil.Process], list[psutil.Process]]
@@ -86,44 +100,32 @@ CHOICES: list[Choice] = [
 ]
 
 
-def backlog(server: Pixerve, mark: str, *, running: int) -> list[str]:
-    """Jobs that run for a while, and some that wait behind or beside them."""
-    slow = [
-        post(server, another(PHOTO, f"{mark} slow {each}"), slow_job(360, 361, 362))
-        for each in range(running)
-    ]
-    quick = [post(server, another(SMALL, f"{mark} {each}"), QUICK_JOB) for each in range(4)]
-    return slow + quick
+def backlog(server: Pixerve, mark: str, *, slow: int, quick: int) -> list[str]:
+    """Jobs that run for a second or two, and some that run or wait beside them."""
+    return [
+        post(server, another(PHOTO, f"{mark} slow {each}"), slow_job(360, 361))
+        for each in range(slow)
+    ] + [post(server, another(SMALL, f"{mark} {each}"), QUICK_JOB) for each in range(quick)]
 
 
 @pytest.mark.parametrize("choose", CHOICES, ids=lambda choose: choose.__name__)
 def test_every_job_ends_once_and_right(victim: Pixerve, choose: Choice) -> None:
     found = cast(victim, workers=WORKERS)
-    # An idle worker needs a queue with fewer jobs than workers; the quick ones come after the kill.
-    running = 1 if choose is idle_worker else WORKERS
     mark = choose.__name__
-    slow = backlog(victim, mark, running=running) if choose is not idle_worker else []
-    slow = slow or [post(victim, another(PHOTO, mark), slow_job(360, 361, 362))]
+    # A worker is idle only where nothing waits.
+    jobs = backlog(victim, mark, slow=1, quick=0 if choose is idle_worker else 4)
 
-    for process in choose(found, holder(victim, slow[0])):
+    for process in choose(found, holder(victim, jobs[0])):
         process.kill()
-        process.wait(10)
     wait_for(lambda: healthy(victim), what="an answer of the web process")
     late = [post(victim, another(SMALL, f"{mark} late {each}"), QUICK_JOB) for each in range(2)]
 
-    wait_ended(victim, [*slow, *late])
-    check_ended_once_and_right(victim, [*slow, *late])
-
-
-def healthy(server: Pixerve) -> bool:
-    try:
-        return server.get("/health", timeout_s=5).status == 200
-    except OSError:
-        return False
+    wait_ended(victim, [*jobs, *late])
+    check_ended_once_and_right(victim, [*jobs, *late])
 
 
 def test_a_power_cut_loses_nothing(victim: Pixerve) -> None:
-    jobs = backlog(victim, "power cut", running=WORKERS)
+    jobs = backlog(victim, "power cut", slow=WORKERS, quick=4)
     holder(victim, jobs[0])
 
     victim.kill()
@@ -165,7 +167,6 @@ def over(server: Pixerve, uid: str, lost: int) -> bool:
 
 
 def test_a_picture_that_kills_the_converter_twice_fails(victim: Pixerve) -> None:
-    cast(victim, workers=WORKERS)
     uid = post(victim, another(PHOTO, "deadly"), slow_job(1200))
     for crashes in range(2):
         worker = holder(victim, uid)
@@ -187,7 +188,6 @@ def test_a_picture_that_kills_the_converter_twice_fails(victim: Pixerve) -> None
 
 
 def test_a_worker_that_slept_past_its_lease_writes_nothing(victim: Pixerve) -> None:
-    cast(victim, workers=WORKERS)
     uid = post(victim, another(PHOTO, "sleeper"), slow_job(360))
     sleeper = holder(victim, uid)
     sleeper.suspend()

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -13,11 +14,13 @@ import pytest
 from encoders.converter import Converter
 from encoders.limits import Limits
 from encoders.plan import Plan, Variant
+from encoders.workdir import make_work_dir, sweep_work_dirs
 from tests.encoders.pictures import IMAGES, plan
 
 ROOT = IMAGES.parent.parent
 PARENT = """
 import sys
+import tempfile
 from pathlib import Path
 from encoders.converter import Converter
 from encoders.plan import Plan, Variant
@@ -90,6 +93,21 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
         parent.send_signal(signal.SIGKILL)
     gone, _ = psutil.wait_procs([child], timeout=5)
     assert gone or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_folder_of_a_killed_child_is_swept(
+    converter: Converter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, descriptor = make_work_dir()
+    (left / "source").touch()
+    converter.convert(plan(IMAGES / "pil_hopper.jpg", tmp_path, "jpg"))
+    in_use = psutil.Process(converter.pid).cwd()
+    assert sweep_work_dirs(newborn_s=0) == 0
+    os.close(descriptor)
+    assert sweep_work_dirs() == 0, "it may be newborn"
+    assert sweep_work_dirs(newborn_s=0) == 1
+    assert [str(path) for path in tmp_path.glob("pixerve-child-*")] == [in_use]
 
 
 def test_a_child_whose_parent_is_gone_does_not_start() -> None:
