@@ -7,6 +7,7 @@ django-q2's database broker.
 """
 
 import time
+from functools import cache
 
 from django import db
 from django.utils import timezone
@@ -20,7 +21,9 @@ WAKE = "jobs.pipeline.wake"
 STORED_EVERY_S = 5.0
 
 
+@cache
 def _wake_up() -> str:
+    """A signed task without a content of its own: the same one serves for ever."""
     return str(
         SignedPackage.dumps(
             {"id": "wake", "name": "wake", "func": WAKE, "args": (), "kwargs": {}, "started": None}

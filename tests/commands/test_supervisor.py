@@ -264,11 +264,13 @@ def test_the_parts_die_with_the_supervisor_even_before_the_heir_acts(stage: Stag
     supervisor = psutil.Process(stage.process.pid)
     [heir] = [process for process in supervisor.children() if process.pid != leader]
     heir.suspend()
-    supervisor.kill()
-    stage.process.wait()
-    wait_for(lambda: not alive(leader))
-    assert alive(child)
-    heir.resume()
+    try:
+        supervisor.kill()
+        stage.process.wait()
+        wait_for(lambda: not alive(leader))
+        assert alive(child)
+    finally:
+        heir.resume()
     wait_for(lambda: not alive(child))
 
 

@@ -1,0 +1,195 @@
+"""Jobs: the list, its search and its actions; `job_page` makes the page of one."""
+
+import re
+import uuid
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.defaultfilters import filesizeformat
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+from unfold.decorators import display
+
+from jobs import names
+from jobs.admin import actions, job_page, trial_token
+from jobs.admin.actions import ACTIONS, Action
+from jobs.admin.base import ReadOnlyAdmin, elapsed, first_that_finds, moment, short
+from jobs.admin.filters import CreatedFilter, ErrorFilter, PriorityFilter
+from jobs.models import Job
+from jobs.states import State
+
+STATE_COLOURS = {
+    State.CREATED.label: "",
+    State.PENDING.label: "warning",
+    State.PROCESSING.label: "info",
+    State.COMPLETED.label: "success",
+    State.FAILED.label: "danger",
+    State.CANCELLED.label: "",
+}
+_HEX_PREFIX = re.compile(r"[0-9a-f]{6,64}")
+
+
+def find_jobs(rows: QuerySet[Job], term: str) -> QuerySet[Job]:
+    """Jobs by id, reference, SHA-256 (or the first six digits and more of it), else by subject."""
+    readings = []
+    if names.REFERENCE.fullmatch(term):
+        readings.append(rows.filter(reference=term))
+    if _HEX_PREFIX.fullmatch(term):
+        # A range, because LIKE with an escape character cannot use SQLite's index.
+        readings.append(rows.filter(sha256__gte=term, sha256__lt=term + "g"))
+    try:
+        readings.append(rows.filter(uid=uuid.UUID(term)))
+    except ValueError:
+        pass
+    return first_that_finds([*readings, rows.filter(subject=term)])
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    list_display = (
+        "state_label",
+        "name",
+        "owner_subject",
+        "progress",
+        "size",
+        "priority",
+        "created",
+        "duration",
+    )
+    list_display_links = ("name",)
+    list_filter = ("state", PriorityFilter, CreatedFilter, ErrorFilter)
+    search_fields = ("uid",)  # shows the box; `find` searches
+    search_help_text = "Hash, reference, job id or subject, exactly"
+    actions = ("cancel_jobs", "replay_jobs", "delete_job_outputs")
+
+    def find(self, rows: QuerySet[Job], term: str) -> QuerySet[Job]:
+        return find_jobs(rows, term)
+
+    @display(description="State", label=STATE_COLOURS)
+    def state_label(self, job: Job) -> str:
+        return str(job.get_state_display())
+
+    @display(description="Picture")
+    def name(self, job: Job) -> SafeString:
+        return short(job.upload_name or "unnamed")
+
+    @display(description="Subject")
+    def owner_subject(self, job: Job) -> SafeString:
+        return short(job.subject)
+
+    @display(description="Outputs")
+    def progress(self, job: Job) -> SafeString | str:
+        count = f"{job.done} of {job.total}"
+        if job.state == State.FAILED:
+            return format_html('<code class="px-code">{}</code>', job.error_code)
+        if job.state == State.PROCESSING:
+            return f"{count} · {job.stage}"
+        return count
+
+    @display(description="Size")
+    def size(self, job: Job) -> str:
+        return str(filesizeformat(job.source_bytes))
+
+    @display(description="Created")
+    def created(self, job: Job) -> SafeString | str:
+        return moment(job.created_at)
+
+    @display(description="Took")
+    def duration(self, job: Job) -> str:
+        return elapsed(job.created_at, job.finished_at)
+
+    @admin.action(description="Cancel")
+    def cancel_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
+        return self._on_many(request, actions.CANCEL, queryset)
+
+    @admin.action(description="Replay")
+    def replay_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
+        return self._on_many(request, actions.REPLAY, queryset)
+
+    @admin.action(description="Delete outputs")
+    def delete_job_outputs(
+        self, request: HttpRequest, queryset: QuerySet[Job]
+    ) -> HttpResponse | None:
+        return self._on_many(request, actions.DELETE_OUTPUTS, queryset)
+
+    def _on_many(
+        self, request: HttpRequest, action: Action, chosen: QuerySet[Job]
+    ) -> HttpResponse | None:
+        jobs = list(chosen[: actions.MOST_JOBS + 1])
+        if len(jobs) > actions.MOST_JOBS:
+            messages.error(request, f"Choose at most {actions.MOST_JOBS} jobs at a time.")
+            return None
+        again = {
+            "action": [request.POST["action"]],
+            ACTION_CHECKBOX_NAME: [str(job.pk) for job in jobs],
+        }
+        return self._perform(request, action, jobs, again)
+
+    def _perform(
+        self, request: HttpRequest, action: Action, jobs: list[Job], again: dict[str, list[str]]
+    ) -> HttpResponse | None:
+        """Do it, or ask first where it cannot be undone; the answer brings `again` back."""
+        if not action.warning or "confirmed" in request.POST:
+            actions.perform(request, action, jobs)
+            return None
+        return self.page(
+            request,
+            "admin/jobs/confirm.html",
+            title=f"{action.label}?",
+            action=action,
+            jobs=jobs,
+            fields=[(name, value) for name, values in again.items() for value in values],
+            back=request.get_full_path() if "action" in again else _page_of(jobs[0]),
+        )
+
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("trial-token/", wrap(self.trial_token_view), name="jobs_trial_token"),
+            path("<int:pk>/act/<slug:name>/", wrap(self.act_view), name="jobs_job_act"),
+            *super().get_urls(),
+        ]
+
+    def trial_token_view(self, request: HttpRequest) -> HttpResponse:
+        """The form that makes an upload token."""
+        return self.page(
+            request, "admin/jobs/trial_token.html", **trial_token.context(request.POST or None)
+        )
+
+    def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        """A button of the job's page."""
+        return self._act(request, pk, name)
+
+    def _act(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        if name not in ACTIONS:
+            raise Http404
+        job = get_object_or_404(Job, pk=pk)
+        asked = self._perform(request, ACTIONS[name], [job], {})
+        return asked or HttpResponseRedirect(_page_of(job))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        job, elsewhere = self.object_or_redirect(request, object_id)
+        if elsewhere is not None or job is None:
+            return elsewhere or HttpResponseRedirect(reverse("admin:index"))
+        return self.page(
+            request, "admin/jobs/job.html", title=job.upload_name, **job_page.context(job)
+        )
+
+
+def _page_of(job: Job) -> str:
+    return reverse("admin:jobs_job_change", args=[job.pk])
+
+
+JobAdmin.act_view = require_POST  # type: ignore[assignment]
