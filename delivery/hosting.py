@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from delivery.errors import HostingFailed, NotHosted, PathRefused
 
@@ -61,6 +61,13 @@ class HostedHandle:
         self.close()
 
 
+class Placed(NamedTuple):
+    """A file as it was published: bytes, and nanoseconds of its last modification."""
+
+    size: int
+    mtime_ns: int
+
+
 class HostedRoot:
     """The files below ``root``. Paths are relative, with ``/`` between plain segments.
 
@@ -70,7 +77,7 @@ class HostedRoot:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def publish(self, source: Path, path: str) -> None:
+    def publish(self, source: Path, path: str) -> Placed:
         """Let the bytes of ``source`` appear at ``path``, replacing what was there, durably.
 
         Where the file system can, the file is linked and not copied: nobody may write
@@ -79,13 +86,13 @@ class HostedRoot:
         *folders, name = _segments(path)
         try:
             with _opened(os.open(source, _FILE)) as source_fd:
-                self._publish(source, source_fd, folders, name)
+                return self._publish(source, source_fd, folders, name)
         except IsADirectoryError:
             raise PathRefused("the path is a folder") from None
         except OSError as error:
             raise HostingFailed(error.strerror or type(error).__name__) from error
 
-    def _publish(self, source: Path, source_fd: int, folders: list[str], name: str) -> None:
+    def _publish(self, source: Path, source_fd: int, folders: list[str], name: str) -> Placed:
         if not stat.S_ISREG(os.fstat(source_fd).st_mode):
             raise HostingFailed("the source is not a regular file")
         for _ in range(_PUBLISH_TRIES):
@@ -209,13 +216,15 @@ def _make_folder(name: str, parent: int) -> None:
         os.fsync(parent)
 
 
-def _place(source: Path, source_fd: int, name: str, folder: int) -> None:
+def _place(source: Path, source_fd: int, name: str, folder: int) -> Placed:
     """Bring the bytes into the folder under a temporary name, then give them their own."""
     temporary = TEMPORARY_PREFIX + secrets.token_hex(8)
     try:
         _link_or_copy(source, source_fd, temporary, folder)
+        status = os.stat(temporary, dir_fd=folder, follow_symlinks=False)
         os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
+        return Placed(status.st_size, status.st_mtime_ns)
     finally:
         # A rename onto another link of the same file does nothing and keeps both names.
         with suppress(FileNotFoundError):

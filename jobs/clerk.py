@@ -22,7 +22,7 @@ from jobs.states import State
 
 log = logging.getLogger("pixerve.clerk")
 
-TICK_S = 1.0
+TICK_S = 2.0
 WATCH_EVERY_S = 5.0
 HANG_S = 20.0
 

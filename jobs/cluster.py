@@ -7,6 +7,7 @@ was cut. Only a worker that was recycled on purpose is replaced in place.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import time
@@ -82,6 +83,9 @@ def run() -> None:
     path = pid_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.write_text(leases.myself(), encoding="utf-8")
+    # The workers share what is loaded by now; frozen, their garbage collectors leave it alone.
+    gc.collect()
+    gc.freeze()
     cluster = django_q_cluster.Cluster()
     cluster.start()
     while cluster.sentinel.is_alive():

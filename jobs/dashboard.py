@@ -70,7 +70,8 @@ def last_day(now: datetime) -> dict[str, Any]:
 def in_flight() -> dict[str, int]:
     """How many jobs are created, pending and processing."""
     rows = Job.objects.filter(state__in=IN_FLIGHT).order_by().values_list("state")
-    return dict.fromkeys(IN_FLIGHT, 0) | dict(rows.annotate(count=Count("pk")))
+    counts = dict(rows.annotate(count=Count("pk")))
+    return {str(state): counts.get(state, 0) for state in IN_FLIGHT}
 
 
 def oldest_wait_s(now: datetime) -> float | None:
@@ -117,8 +118,10 @@ def latest_jobs() -> list[dict[str, Any]]:
 
 def latest_failures() -> list[dict[str, Any]]:
     """The newest failures, each with its reason and its job's page."""
-    rows = Failure.objects.select_related("job").order_by("-id").only(
-        "code", "message", "timestamp", "job__upload_name"
+    rows = (
+        Failure.objects.select_related("job")
+        .order_by("-id")
+        .only("code", "message", "timestamp", "job__upload_name")
     )
     return [
         {

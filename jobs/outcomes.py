@@ -100,9 +100,9 @@ def _write_renditions(job: Job, made: Sequence[Made]) -> None:
         )
         for each in made
     ]
-    Rendition.objects.filter(
-        key__in=[row.key for row in rows], superseded=False, job__reference=job.reference_id
-    ).update(superseded=True)
+    # A key holds the reference, so older renditions of this key are this subject's own.
+    older = Rendition.objects.filter(key__in=[row.key for row in rows], superseded=False)
+    older.update(superseded=True)
     Rendition.objects.bulk_create(rows)
 
 

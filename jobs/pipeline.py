@@ -31,6 +31,7 @@ CRASHED = "decoder_crashed"
 MAX_CRASHES = 2
 BACKOFF_S = (5, 30, 120)  # between tries of a job whose trouble can pass
 TICK_S = 1.0
+SHOW_PROGRESS_S = 1.0  # shorter jobs are over before anybody asks how far they are
 
 converter = Converter()
 
@@ -70,7 +71,7 @@ def _make(job: Job) -> Product:
     spec = load(job.spec)
     pulse = Pulse(job)
     outcome = _convert(job, spec, pulse)
-    pulse.renew(stage=Stage.DELIVERING)
+    pulse.enter(Stage.DELIVERING)
     started = time.monotonic()
     published = _host(job, spec, outcome, pulse) if spec.direct_host else []
     return Product(
@@ -117,11 +118,10 @@ def _host(job: Job, spec: JobSpec, outcome: Outcome, pulse: "Pulse") -> list[Pub
     for made in outcome.renditions:
         pulse.beat()
         key = names.object_key(spec.sub_dir or "", made.name)
-        root.publish(staging.out_dir(job.uid) / made.name, key)
-        with root.open(key) as handle:
-            published.append(
-                Published(key, made.sha256, handle.size, handle.mtime_ns, _media_type(job, made))
-            )
+        placed = root.publish(staging.out_dir(job.uid) / made.name, key)
+        published.append(
+            Published(key, made.sha256, placed.size, placed.mtime_ns, _media_type(job, made))
+        )
     return published
 
 
@@ -155,6 +155,7 @@ class Pulse:
         self.done = 0
         self._job = job
         self._written = 0
+        self._begun = time.monotonic()
         self._next = time.monotonic() + leases.BEAT_S
         self._stopping = cluster.Stopwatch()
         self._patience = max(1.0, settings.PIXERVE.stop_grace - 15.0)
@@ -166,7 +167,7 @@ class Pulse:
         """Called every second. Raises LeaseLost, HandedBack."""
         if self._stopping.seconds() > self._patience:
             raise HandedBack(str(self._job.uid))
-        if time.monotonic() < self._next and self.done == self._written:
+        if time.monotonic() < self._next and not self._progress_due():
             return
         try:
             self.renew()
@@ -174,6 +175,15 @@ class Pulse:
             # A database that is locked for a while is no reason to cut a healthy job.
             self._next = time.monotonic() + leases.BEAT_S
             log.warning("job %s: a beat was not taken by the database", self._job.uid)
+
+    def _progress_due(self) -> bool:
+        return self.done != self._written and time.monotonic() >= self._begun + SHOW_PROGRESS_S
+
+    def enter(self, stage: Stage) -> None:
+        """Note a new stage, unless the lease was renewed a moment ago: then nobody can have taken
+        it, and most stages are over before anybody could read of them."""
+        if time.monotonic() >= self._next:
+            self.renew(stage=stage)
 
     def renew(self, **changes: object) -> None:
         """Renew the lease now, and write progress and `changes`. Raises LeaseLost."""

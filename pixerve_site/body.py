@@ -110,7 +110,8 @@ def _limit_of(path: str) -> int:
 
 def _length_of(environ: Environ) -> int | None:
     """The declared length; None for a body that comes in chunks."""
-    if environ.get("wsgi.input_terminated"):
+    # "wsgi.input_terminated" alone says nothing: gunicorn sets it on every request.
+    if "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
         return None
     declared = environ.get("CONTENT_LENGTH") or "0"
     if not (declared.isascii() and declared.isdigit()):

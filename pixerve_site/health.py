@@ -97,6 +97,7 @@ class ReadyzView(APIView):
 
     @extend_schema(
         operation_id="readyz",
+        auth=schemas.ANYONE_OR_EITHER,
         summary="Ready for work; staff see why not",
         responses={200: schemas.Ready, 503: schemas.Ready},
     )

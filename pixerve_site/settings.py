@@ -6,7 +6,7 @@ import sys
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from pixerve_site import config, keys, version
+from pixerve_site import config, dashboard_frame, keys, version
 
 PIXERVE = config.current()
 KEYS = keys.load(PIXERVE)
@@ -106,7 +106,7 @@ Q_CLUSTER = {
     "save_limit": -1,
     "catch_up": False,
     "guard_cycle": 0.5,
-    "poll": 1,
+    "poll": 2,
     "recycle": 5000,
     "max_rss": 400_000,
     # A worker owns a converter child, which a daemonic process may not have.
@@ -156,6 +156,24 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    # Each view names its own, from jobs.api.schemas.
+    "AUTHENTICATION_WHITELIST": [],
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "uploadToken": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "an upload token; its `job` says what to make",
+            },
+            "userToken": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "the access token that /token gives to a user",
+            },
+        }
+    },
 }
 
 CORS_ALLOWED_ORIGINS = list(PIXERVE.cors_origins)
@@ -205,10 +223,4 @@ LOGGING = {
     },
 }
 
-UNFOLD = {
-    "SITE_TITLE": "Pixerve",
-    "SITE_HEADER": "Pixerve",
-    "SITE_SYMBOL": "photo_library",
-    "SHOW_HISTORY": False,
-    "SHOW_VIEW_ON_SITE": False,
-}
+UNFOLD = dashboard_frame.UNFOLD

@@ -2,14 +2,15 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import TemplateView
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from jobs.api.throttling import limited
-from pixerve_site import health
+from pixerve_site import dashboard, health
+from pixerve_site.home import home
 
 urlpatterns = [
-    path("", TemplateView.as_view(template_name="home.html"), name="home"),
+    path("", home, name="home"),
     path("", include("jobs.api.urls")),
     path("health", health.HealthView.as_view(), name="health"),
     path("healthz", health.HealthzView.as_view(), name="healthz"),
@@ -18,6 +19,8 @@ urlpatterns = [
     path("version", health.VersionView.as_view(), name="version"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/figures", admin.site.admin_view(dashboard.figures_view), name="admin-figures"),
     path("admin/login/", limited(admin.site.login)),
     path("admin/", admin.site.urls),
 ]

@@ -81,7 +81,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
 
     def page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         """A page of our own in the admin's frame."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         frame = self.admin_site.each_context(request)
         return TemplateResponse(request, template, {**frame, "opts": self.opts, **context})
 
@@ -115,8 +115,13 @@ def short(text: str, title: str | None = None) -> SafeString:
     return format_html('<bdi class="px-short" title="{}">{}</bdi>', title or text, text)
 
 
+def badge(kind: str, text: str) -> SafeString:
+    """A small coloured label; `kind` is a state's value."""
+    return format_html('<span class="px-state px-{}">{}</span>', kind, text)
+
+
 def moment(at: datetime | None) -> SafeString | str:
-    """A point in time, to the second in the user's zone on hover (the script of all pages)."""
+    """A point in time in UTC, which a script turns into the reader's own zone."""
     if at is None:
         return "—"
     return format_html(

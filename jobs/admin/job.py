@@ -1,5 +1,6 @@
 """Jobs: the list, its search and its actions; `job_page` makes the page of one."""
 
+import contextlib
 import re
 import uuid
 from typing import Any
@@ -11,27 +12,19 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
 from django.urls import path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from unfold.decorators import display
 
 from jobs import names
 from jobs.admin import actions, job_page, trial_token
 from jobs.admin.actions import ACTIONS, Action
-from jobs.admin.base import ReadOnlyAdmin, elapsed, first_that_finds, moment, short
+from jobs.admin.base import ReadOnlyAdmin, badge, elapsed, first_that_finds, moment, short
 from jobs.admin.filters import CreatedFilter, ErrorFilter, PriorityFilter
 from jobs.models import Job
 from jobs.states import State
 
-STATE_COLOURS = {
-    State.CREATED.label: "",
-    State.PENDING.label: "warning",
-    State.PROCESSING.label: "info",
-    State.COMPLETED.label: "success",
-    State.FAILED.label: "danger",
-    State.CANCELLED.label: "",
-}
 _HEX_PREFIX = re.compile(r"[0-9a-f]{6,64}")
 
 
@@ -43,10 +36,8 @@ def find_jobs(rows: QuerySet[Job], term: str) -> QuerySet[Job]:
     if _HEX_PREFIX.fullmatch(term):
         # A range, because LIKE with an escape character cannot use SQLite's index.
         readings.append(rows.filter(sha256__gte=term, sha256__lt=term + "g"))
-    try:
+    with contextlib.suppress(ValueError):
         readings.append(rows.filter(uid=uuid.UUID(term)))
-    except ValueError:
-        pass
     return first_that_finds([*readings, rows.filter(subject=term)])
 
 
@@ -71,19 +62,19 @@ class JobAdmin(ReadOnlyAdmin):
     def find(self, rows: QuerySet[Job], term: str) -> QuerySet[Job]:
         return find_jobs(rows, term)
 
-    @display(description="State", label=STATE_COLOURS)
-    def state_label(self, job: Job) -> str:
-        return str(job.get_state_display())
+    @admin.display(description="State")
+    def state_label(self, job: Job) -> SafeString:
+        return badge(job.state, job.get_state_display())
 
-    @display(description="Picture")
+    @admin.display(description="Picture")
     def name(self, job: Job) -> SafeString:
         return short(job.upload_name or "unnamed")
 
-    @display(description="Subject")
+    @admin.display(description="Subject")
     def owner_subject(self, job: Job) -> SafeString:
         return short(job.subject)
 
-    @display(description="Outputs")
+    @admin.display(description="Outputs")
     def progress(self, job: Job) -> SafeString | str:
         count = f"{job.done} of {job.total}"
         if job.state == State.FAILED:
@@ -92,15 +83,15 @@ class JobAdmin(ReadOnlyAdmin):
             return f"{count} · {job.stage}"
         return count
 
-    @display(description="Size")
+    @admin.display(description="Size")
     def size(self, job: Job) -> str:
         return str(filesizeformat(job.source_bytes))
 
-    @display(description="Created")
+    @admin.display(description="Created")
     def created(self, job: Job) -> SafeString | str:
         return moment(job.created_at)
 
-    @display(description="Took")
+    @admin.display(description="Took")
     def duration(self, job: Job) -> str:
         return elapsed(job.created_at, job.finished_at)
 
@@ -162,11 +153,9 @@ class JobAdmin(ReadOnlyAdmin):
             request, "admin/jobs/trial_token.html", **trial_token.context(request.POST or None)
         )
 
+    @method_decorator(require_POST)
     def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
         """A button of the job's page."""
-        return self._act(request, pk, name)
-
-    def _act(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
         if name not in ACTIONS:
             raise Http404
         job = get_object_or_404(Job, pk=pk)
@@ -190,6 +179,3 @@ class JobAdmin(ReadOnlyAdmin):
 
 def _page_of(job: Job) -> str:
     return reverse("admin:jobs_job_change", args=[job.pk])
-
-
-JobAdmin.act_view = require_POST  # type: ignore[assignment]

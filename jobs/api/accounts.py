@@ -93,6 +93,7 @@ class RegisterView(APIView):
 
     @extend_schema(
         operation_id="register",
+        auth=schemas.USER,
         summary="Make a user, who may then use /tokens",
         request=Registration,
         responses={
@@ -115,6 +116,7 @@ class UploadTokensView(APIView):
 
     @extend_schema(
         operation_id="issue_upload_token",
+        auth=schemas.USER,
         summary="An upload token whose subject is the signed-in user",
         request=TokenRequest,
         responses={

@@ -44,6 +44,7 @@ class StagingHandler(FileUploadHandler):
         self._incoming: Incoming | None = None
         self._refused: Refused | None = None
         self._staged: list[Incoming] = []
+        self.interrupted = False  # the form ended in the middle of a file
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
@@ -77,7 +78,7 @@ class StagingHandler(FileUploadHandler):
             self._incoming.abort()
 
     def upload_interrupted(self) -> None:
-        self.abort()
+        self.interrupted = True
 
     def abort(self) -> None:
         """Discard everything that this request brought."""
@@ -110,6 +111,9 @@ def receive(request: HttpRequest, *, limit: int, most: int) -> list[Received]:
         with suppress(OSError):
             handler.abort()
         raise
+    if handler.interrupted:
+        handler.abort()
+        raise BadRequest("malformed_request", "the form ends before its last boundary")
     if not found:
         raise BadRequest("file_missing", "the form has no file in the field `file`", field=FIELD)
     return [each for each in found if isinstance(each, Received)]

@@ -116,6 +116,7 @@ class SuccessListView(APIView):
 
     @extend_schema(
         operation_id="success_list",
+        auth=schemas.USER,
         summary="Records of completed jobs, newest first",
         parameters=_PARAMETERS,
         responses={200: schemas.SuccessList, 403: OpenApiResponse(schemas.Problem)},
@@ -131,6 +132,7 @@ class FailureListView(APIView):
 
     @extend_schema(
         operation_id="failure_list",
+        auth=schemas.USER,
         summary="Records of failed jobs, newest first",
         parameters=[*_PARAMETERS, OpenApiParameter("code", str, description="only this error")],
         responses={200: schemas.FailureList, 403: OpenApiResponse(schemas.Problem)},

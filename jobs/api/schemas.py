@@ -13,6 +13,13 @@ HASH = OpenApiParameter(
     " picture, which then means your newest job with it",
 )
 
+# Who may call, as `extend_schema(auth=…)`; the schemes are in the settings.
+# (drf-spectacular takes OpenAPI's own form, though its annotation knows only names.)
+UPLOADER: Any = [{"uploadToken": []}]
+USER: Any = [{"userToken": []}]
+EITHER: Any = [*UPLOADER, *USER]
+ANYONE_OR_EITHER: Any = [{}, *EITHER]
+
 UPLOAD_FORM: dict[str, Any] = {
     "type": "object",
     "required": ["file"],

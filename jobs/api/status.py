@@ -84,6 +84,7 @@ class StatusView(APIView):
 
     @extend_schema(
         operation_id="status",
+        auth=schemas.ANYONE_OR_EITHER,
         summary="What became of an upload",
         parameters=[schemas.HASH],
         responses={200: schemas.Status, 404: OpenApiResponse(schemas.Problem)},
@@ -100,6 +101,7 @@ class CancelView(APIView):
 
     @extend_schema(
         operation_id="cancel",
+        auth=schemas.EITHER,
         summary="Take back a job that no worker has begun",
         parameters=[schemas.HASH],
         responses={
@@ -156,6 +158,7 @@ class SuccessView(APIView):
 
     @extend_schema(
         operation_id="success",
+        auth=schemas.ANYONE_OR_EITHER,
         summary="The record of a completed job",
         parameters=[schemas.HASH],
         responses={200: schemas.SuccessRecord},
@@ -173,6 +176,7 @@ class FailureView(APIView):
 
     @extend_schema(
         operation_id="failure",
+        auth=schemas.ANYONE_OR_EITHER,
         summary="The record of a failed job, or that there is none",
         parameters=[schemas.HASH],
         responses={200: schemas.FailureRecord},

@@ -25,10 +25,10 @@ def _spec_of(claims: tokens.Claims) -> spec.JobSpec:
     return parsed
 
 
-def accepted(job: Job) -> dict[str, Any]:
+def accepted(job: Job, parsed: spec.JobSpec) -> dict[str, Any]:
     """What the uploader is told about a new job."""
     reference = job.reference_id
-    expected = intake.outputs(spec.load(job.spec), reference, job.stem, job.source_format)
+    expected = intake.outputs(parsed, reference, job.stem, job.source_format)
     return {
         "hash": reference,
         "expected_files": [output.name for output in expected],
@@ -45,7 +45,7 @@ def _take(received: Received, parsed: spec.JobSpec, subject: str) -> dict[str, A
     if staged is None:
         raise RuntimeError("a received file is either staged or refused")
     try:
-        return accepted(intake.accept(staged, parsed, subject))
+        return accepted(intake.accept(staged, parsed, subject), parsed)
     except Exception as error:
         staging.discard(staged.uid)
         refused = refusal_of(error)
@@ -66,6 +66,7 @@ class UploadView(APIView):
 
     @extend_schema(
         operation_id="upload",
+        auth=schemas.UPLOADER,
         summary="Upload one or several pictures",
         description="The token's `job` says what is made of each. Several `file` parts give"
         " `{uploads: [...]}` with a result each.",

@@ -27,13 +27,13 @@ def slow_job(*sides: int) -> dict[str, Any]:
 
 def another(picture: bytes, mark: str, *, size: int = 0) -> bytes:
     """The same JPEG with another content: `mark` in comments, which pad it to `size` bytes."""
-    comments = _comment(mark.encode())
-    missing = size - len(picture) - len(comments)
+    comments = [_comment(mark.encode())]
+    missing = size - len(picture) - len(comments[0])
     while missing > 0:
         taken = missing if missing <= _SEGMENT else min(_SEGMENT, missing - 4)
-        comments += _comment(bytes(taken - 4))
+        comments.append(_comment(bytes(taken - 4)))
         missing -= taken
-    return picture[:2] + comments + picture[2:]
+    return b"".join([picture[:2], *comments, picture[2:]])
 
 
 def _comment(text: bytes) -> bytes:

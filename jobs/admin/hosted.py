@@ -1,0 +1,40 @@
+"""Files that lie below /files/, with the job that put them there."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from jobs.admin.base import ReadOnlyAdmin, job_link
+from jobs.models import HostedFile
+
+
+@admin.register(HostedFile)
+class HostedFileAdmin(ReadOnlyAdmin):
+    list_display = ("link", "media_type", "size", "job_page")
+    list_display_links = None
+    list_select_related = ("job",)
+    search_fields = ("path",)  # shows the box; `find` searches
+    search_help_text = "The path, or its beginning"
+
+    def find(self, rows: QuerySet[HostedFile], term: str) -> QuerySet[HostedFile]:
+        beginning = term.removeprefix("/").removeprefix("files/")
+        # A range, because LIKE with an escape character cannot use SQLite's index.
+        return rows.filter(path__gte=beginning, path__lt=beginning + "\U0010ffff")
+
+    @admin.display(description="Path")
+    def link(self, hosted: HostedFile) -> SafeString:
+        url = reverse("file", args=[hosted.path])
+        return format_html(
+            '<a class="px-link px-short" href="{}" title="{}">{}</a>', url, hosted.path, hosted.path
+        )
+
+    @admin.display(description="Size")
+    def size(self, hosted: HostedFile) -> str:
+        return str(filesizeformat(hosted.bytes))
+
+    @admin.display(description="Job")
+    def job_page(self, hosted: HostedFile) -> SafeString | str:
+        return job_link(hosted.job_id, hosted.job.upload_name) if hosted.job else "record purged"

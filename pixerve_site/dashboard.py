@@ -1,0 +1,69 @@
+"""The admin's first page: the jobs' figures beside the health of what makes them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.defaultfilters import filesizeformat
+
+from jobs import cluster, dashboard, leases
+from pixerve_site import health, version
+
+
+def _workers() -> dict[str, Any]:
+    """Whether this host's cluster runs; a host may have none, its workers being elsewhere."""
+    count = settings.PIXERVE.max_workers
+    try:
+        owner = cluster.pid_file().read_text(encoding="utf-8")
+    except OSError:
+        return {"ok": True, "detail": "none on this host"}
+    if not leases.is_here(owner) or leases.is_dead(owner):
+        return {"ok": False, "detail": "not running on this host"}
+    return {"ok": True, "detail": f"{count} running"}
+
+
+def _queue(check: dict[str, Any]) -> str:
+    if "oldest_s" not in check:
+        return str(check["detail"])
+    if not check["oldest_s"]:
+        return "nothing waits"
+    return f"oldest waits {check['oldest_s']:.0f} s (limit {check['limit_s']} s)"
+
+
+def _staging(check: dict[str, Any]) -> str:
+    if "free_bytes" not in check:
+        return str(check["detail"])
+    return f"{filesizeformat(check['free_bytes'])} free"
+
+
+def checks() -> list[dict[str, Any]]:
+    """What must be well, each as {name, ok, detail} with the detail in words."""
+    ready = health.readiness()
+    details = {
+        "database": str(ready["database"].get("detail", "answers")),
+        "queue": _queue(ready["queue"]),
+        "staging": _staging(ready["staging"]),
+    }
+    found = [{"name": name, "ok": ready[name]["ok"], "detail": details[name]} for name in details]
+    return [*found, {"name": "workers", **_workers()}]
+
+
+def snapshot() -> dict[str, Any]:
+    """All that the page shows."""
+    return {
+        "checks": checks(),
+        "version": version.VERSION,
+        "uptime": health.uptime((datetime.now(UTC) - health.STARTED).total_seconds()),
+        **dashboard.figures(),
+    }
+
+
+def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """For UNFOLD's DASHBOARD_CALLBACK: the page starts with the figures it then polls for."""
+    return {**context, "figures": snapshot()}
+
+
+def figures_view(request: HttpRequest) -> HttpResponse:
+    """GET /admin/figures: the same as JSON, for staff."""
+    return JsonResponse(snapshot())

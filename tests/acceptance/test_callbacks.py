@@ -1,0 +1,230 @@
+"""The callback: what it says, to whom, how often, and what it keeps to itself."""
+
+import base64
+import hashlib
+import http.cookiejar
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.callbacks import THREADS
+from tests.acceptance.endpoint import Endpoint, endpoint
+from tests.acceptance.evidence import QUICK_JOB, SMALL, another, cast, job_row, post, rows
+from tests.server import IMAGES, ROOT, Answer, Pixerve, make_token, running, wait_for
+
+SECRET = "Bearer zebra-crossing-4711"
+
+
+@pytest.fixture(scope="module")
+def teller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
+    with running(tmp_path_factory.mktemp("teller"), PIXERVE_MAX_WORKERS="1") as server:
+        yield server
+
+
+def telling(to: Endpoint, **fields: Any) -> dict[str, Any]:
+    return {**QUICK_JOB, "completionCallback": to.url, **fields}
+
+
+def upload(server: Pixerve, picture: bytes, job: dict[str, Any]) -> Answer:
+    answer = server.upload(picture, make_token(job))
+    assert answer.status == 202, answer.body
+    return answer
+
+
+def callback_row(server: Pixerve, uid: str) -> dict[str, Any]:
+    [row] = rows(server, "SELECT * FROM jobs_callback WHERE job_id = ?", job_row(server, uid)["id"])
+    return dict(row)
+
+
+def wait_calls(receiver: Endpoint, count: int, *, within_s: float = 30.0) -> None:
+    wait_for(lambda: len(receiver.calls) >= count, within_s=within_s, what=f"call {count}")
+
+
+def test_completed_says_exactly_what_it_always_said(teller: Pixerve) -> None:
+    with endpoint() as receiver:
+        job = telling(receiver, keepOriginal=True, callbackHeaders={"Authorization": SECRET})
+        picture = another(SMALL, "told")
+        before = int(time.time())
+        reference = upload(teller, picture, job).json()["hash"]
+        wait_calls(receiver, 1)
+    [call] = receiver.calls
+    told = call.json()
+    shown = {name: value for name, value in job.items() if name != "callbackHeaders"}
+    stamp = told.pop("timestamp")
+    assert told == {
+        "hash": hashlib.sha256(picture).hexdigest(),
+        "status": "completed",
+        "file_count": 2,
+        "job_data": shown,
+    }
+    assert reference == told["hash"]
+    assert type(stamp) is int
+    assert before <= stamp <= time.time() + 1
+    assert call.headers["Authorization"] == SECRET
+    assert call.headers["Content-Type"] == "application/json"
+    assert call.headers["X-Pixerve-Event"] == "job.completed"
+
+
+def test_failed_says_why(teller: Pixerve) -> None:
+    with endpoint() as receiver:
+        broken = (IMAGES / "pil_truncated_jpeg.jpg").read_bytes()
+        reference = upload(teller, broken, telling(receiver)).json()["hash"]
+        wait_calls(receiver, 1)
+    told = receiver.calls[0].json()
+    assert told.keys() == {"hash", "status", "file_count", "timestamp", "job_data", "error"}
+    assert (told["hash"], told["status"], told["file_count"]) == (reference, "failed", 0)
+    assert told["error"].keys() == {"code", "message"}
+    assert told["error"]["code"] == "damaged_picture"
+    assert receiver.calls[0].headers["X-Pixerve-Event"] == "job.failed"
+
+
+def test_header_values_are_seen_by_the_endpoint_alone(teller: Pixerve) -> None:
+    with endpoint(500, 200) as receiver:
+        job = telling(receiver, callbackHeaders={"Authorization": SECRET, "X-Tenant": "ocelot-77"})
+        uid = post(teller, another(SMALL, "secret"), job)
+        wait_calls(receiver, 1)
+        wait_for(lambda: callback_row(teller, uid)["attempts_made"], what="the note of the attempt")
+        admin_page = page_of_the_job(teller, uid)
+        status = teller.get(f"/status?hash={job_row(teller, uid)['sha256']}", token=make_token())
+    assert receiver.calls[0].headers["X-Tenant"] == "ocelot-77"
+    places = {"the log": teller.log.encode(), "the admin": admin_page, "/status": status.body}
+    stored = [each for each in teller.data.rglob("*") if each.is_file()]
+    places |= {str(each): each.read_bytes() for each in stored}
+    assert any(name.endswith(".sqlite3") for name in places)
+    for needle in (SECRET, "zebra-crossing", "ocelot-77"):
+        for form in (needle.encode(), base64.b64encode(needle.encode()).rstrip(b"=")):
+            assert [name for name, content in places.items() if form in content] == []
+
+
+def page_of_the_job(server: Pixerve, uid: str) -> bytes:
+    """The job's page of the admin, as a signed-in administrator sees it."""
+    jar = http.cookiejar.CookieJar()
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+    login = f"{server.url}/admin/login/"
+    with browser.open(login, timeout=30) as page:
+        [csrf] = set(re.findall(rb'name="csrfmiddlewaretoken" value="([^"]+)"', page.read()))
+    form = {"username": "root", "password": "root-password-1", "csrfmiddlewaretoken": csrf.decode()}
+    with browser.open(login, urllib.parse.urlencode(form).encode(), timeout=30):
+        pass
+    number = job_row(server, uid)["id"]
+    with browser.open(f"{server.url}/admin/jobs/job/{number}/change/", timeout=30) as page:
+        content: bytes = page.read()
+    assert job_row(server, uid)["sha256"].encode() in content
+    return content
+
+
+def test_a_refusal_is_tried_again_under_the_same_id(teller: Pixerve) -> None:
+    with endpoint(500, 200) as receiver:
+        uid = post(teller, another(SMALL, "twice"), telling(receiver))
+        wait_calls(receiver, 2)
+        wait_for(lambda: callback_row(teller, uid)["state"] == "sent", what="the end")
+    first, second = receiver.calls
+    assert first.id == second.id
+    assert first.body == second.body
+    row = callback_row(teller, uid)
+    assert row["message_id"] == first.id.replace("-", "")
+    attempts = rows(
+        teller,
+        "SELECT number, status FROM jobs_callbackattempt WHERE callback_id = ? ORDER BY number",
+        row["id"],
+    )
+    assert [tuple(attempt) for attempt in attempts] == [(1, 500), (2, 200)]
+
+
+def test_slow_endpoints_do_not_hold_up_others(teller: Pixerve) -> None:
+    with endpoint(closed=True) as slow, endpoint() as quick:
+        for each in range(3):
+            post(teller, another(SMALL, f"slow {each}"), telling(slow))
+        wait_calls(slow, 3)
+        post(teller, another(SMALL, "quick"), telling(quick))
+        wait_calls(quick, 1, within_s=10)
+        assert len(slow.calls) == 3
+    assert slow.at_once == 1
+
+
+def test_a_clerk_killed_while_sending_sends_again(teller: Pixerve) -> None:
+    with endpoint(closed=True) as receiver:
+        uid = post(teller, another(SMALL, "cut"), telling(receiver))
+        wait_calls(receiver, 1)
+        assert callback_row(teller, uid)["state"] == "sending"
+        cast(teller, workers=1).clerk.kill()
+        wait_calls(receiver, 2)
+        receiver.gate.set()
+        wait_for(lambda: callback_row(teller, uid)["state"] == "sent", what="the end")
+    assert {call.id.replace("-", "") for call in receiver.calls} == {
+        callback_row(teller, uid)["message_id"]
+    }
+    assert len(receiver.calls) == 2
+
+
+def test_two_clerks_share_the_work_and_send_each_callback_once(teller: Pixerve) -> None:
+    with endpoint(closed=True) as receiver, second_clerk(teller):
+        uids = [
+            post(teller, another(SMALL, f"both {each}"), telling(receiver)) for each in range(24)
+        ]
+        # One clerk has THREADS requests under way at most: more of them prove the other's part.
+        wait_calls(receiver, THREADS + 1)
+        receiver.gate.set()
+        for uid in uids:
+            wait_for(lambda u=uid: sent(teller, u), what="the callback")
+    assert len(receiver.calls) == len(uids) == len({call.id for call in receiver.calls})
+
+
+@contextmanager
+def second_clerk(server: Pixerve) -> Iterator[None]:
+    """A clerk beside the supervised one; it must end cleanly."""
+    command = [sys.executable, str(ROOT / "manage.py"), "clerk"]
+    with subprocess.Popen(command, env=server.environment(), stderr=subprocess.DEVNULL) as clerk:
+        try:
+            yield
+        finally:
+            clerk.terminate()
+            code = clerk.wait(30)
+    assert code == 0
+
+
+def sent(server: Pixerve, uid: str) -> bool:
+    found = rows(
+        server,
+        "SELECT c.state FROM jobs_callback c JOIN jobs_job j ON j.id = c.job_id WHERE j.uid = ?",
+        uid,
+    )
+    return [row["state"] for row in found] == ["sent"]
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "169.254.169.254", "[::1]", "192.168.1.1", "[::ffff:10.0.0.1]", "0x7f.1"]
+)
+def test_a_private_literal_is_refused_at_the_door(teller: Pixerve, host: str) -> None:
+    job = {**QUICK_JOB, "completionCallback": f"http://{host}/hook"}
+    answer = teller.upload(another(SMALL, host), make_token(job))
+    assert (answer.status, answer.json()["code"]) == (422, "invalid_spec")
+    assert answer.json()["field"] == "job.completionCallback"
+
+
+def test_a_private_address_is_refused_at_sending_too(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "careful", PIXERVE_MAX_WORKERS="1") as server,
+        endpoint(500) as receiver,
+    ):
+        uid = post(server, another(SMALL, "careful"), telling(receiver))
+        wait_calls(receiver, 1)
+        wait_for(lambda: callback_row(server, uid)["attempts_made"], what="the note")
+        assert server.stop() == 0
+        server.env["PIXERVE_CALLBACK_ALLOW_PRIVATE"] = ""
+        server.start()
+        wait_for(lambda: callback_row(server, uid)["state"] == "given_up", what="giving up")
+        assert len(receiver.calls) == 1
+        [row] = rows(server, "SELECT error FROM jobs_callbackattempt WHERE number = 2")
+        assert "127.0.0.1" in row["error"] or "private" in row["error"]
+        answer = server.upload(another(SMALL, "door"), make_token(telling(receiver)))
+        assert answer.status == 422

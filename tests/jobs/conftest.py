@@ -1,0 +1,36 @@
+"""Every test has folders of its own, and no attempts counted against it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from pytest_django import Settings
+
+from jobs import pipeline
+
+
+@pytest.fixture(autouse=True)
+def own_folders(settings: Settings, tmp_path: Path) -> None:
+    settings.PIXERVE = settings.PIXERVE.model_copy(
+        update={"data_dir": tmp_path / "data", "serve_dir": tmp_path / "serve"}
+    )
+    cache.clear()
+
+
+@pytest.fixture
+def configure(settings: Settings) -> Callable[..., None]:
+    """Change settings of the product for one test."""
+
+    def change(**values: Any) -> None:
+        settings.PIXERVE = settings.PIXERVE.model_copy(update=values)
+
+    return change
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_converter() -> Iterator[None]:
+    """The converter child of in-process jobs ends with the tests."""
+    yield
+    pipeline.converter.close()
