@@ -103,9 +103,11 @@ def limits() -> Limits:
 
 
 def _convert(job: Job, spec: JobSpec, pulse: "Pulse") -> Outcome:
+    out_dir = staging.out_dir(job.uid, job.fence)
+    out_dir.mkdir()
     plan = Plan(
         source=staging.source_path(job.uid),
-        out_dir=staging.fresh_out_dir(job.uid),
+        out_dir=out_dir,
         variants=intake.outputs(spec, job.reference_id, job.stem, job.source_format),
         limits=limits(),
     )
@@ -118,7 +120,7 @@ def _host(job: Job, spec: JobSpec, outcome: Outcome, pulse: "Pulse") -> list[Pub
     for made in outcome.renditions:
         pulse.beat()
         key = names.object_key(spec.sub_dir or "", made.name)
-        placed = root.publish(staging.out_dir(job.uid) / made.name, key)
+        placed = root.publish(staging.out_dir(job.uid, job.fence) / made.name, key)
         published.append(
             Published(key, made.sha256, placed.size, placed.mtime_ns, _media_type(job, made))
         )

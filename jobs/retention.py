@@ -5,7 +5,6 @@ Purging never touches an output: a hosted file and its row stay until somebody d
 
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -106,18 +105,25 @@ def prune_jobs(*, dry_run: bool = False) -> Pruned:
     return Pruned(sources=_forget_sources(), jobs=_forget_jobs(), references=_forget_references())
 
 
-def _needed(uids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
-    rows = Job.objects.filter(uid__in=list(uids))
+def _unneeded(found: dict[uuid.UUID, float], before: float) -> list[uuid.UUID]:
+    """Of these folders and their times: those of ended jobs, and old ones without any job."""
+    rows = Job.objects.filter(uid__in=list(found))
     kept = rows.filter(state__in=IN_FLIGHT) | rows.filter(state=State.FAILED, has_source=True)
-    return set(kept.values_list("uid", flat=True))
+    known, needed = (set(each.values_list("uid", flat=True)) for each in (rows, kept))
+    return [
+        uid
+        for uid, changed in found.items()
+        if uid not in needed and (uid in known or changed < before)
+    ]
 
 
 def orphans(min_age_s: float = ORPHAN_AGE_S) -> list[uuid.UUID]:
-    """Staging folders that no job needs and that have not been touched for a while."""
+    """Staging folders that no job needs. One without a job counts only when it has not been
+    touched for a while: its upload may still be coming in."""
     before = time.time() - min_age_s
-    old = [uid for uid, changed in staging.folders() if changed < before]
-    batches = [old[start : start + BATCH] for start in range(0, len(old), BATCH)]
-    return [uid for batch in batches for uid in set(batch) - _needed(batch)]
+    found = list(staging.folders())
+    batches = [dict(found[start : start + BATCH]) for start in range(0, len(found), BATCH)]
+    return [uid for batch in batches for uid in _unneeded(batch, before)]
 
 
 def prune_staging(*, dry_run: bool = False, min_age_s: float = ORPHAN_AGE_S) -> int:

@@ -1,7 +1,7 @@
 """Bytes on their way: one folder per job below `{data_dir}/staging`.
 
     staging/{uid}/source     the upload, synced to disk before it is acknowledged
-    staging/{uid}/out/       renditions, until they are delivered
+    staging/{uid}/out.{n}/   renditions of the n-th claim, until they are delivered
 
 The folder is made before the row and removed after it ends, so what a kill leaves behind is a
 folder without a live row; `jobs.retention` sweeps those.
@@ -38,8 +38,10 @@ def source_path(uid: uuid.UUID) -> Path:
     return folder(uid) / "source"
 
 
-def out_dir(uid: uuid.UUID) -> Path:
-    return folder(uid) / "out"
+def out_dir(uid: uuid.UUID, fence: int) -> Path:
+    """Where one claim of a job puts its renditions. A former holder that does not know yet that its
+    lease is lost writes to a folder of its own."""
+    return folder(uid) / f"out.{fence}"
 
 
 def discard(uid: uuid.UUID) -> None:
@@ -47,16 +49,10 @@ def discard(uid: uuid.UUID) -> None:
     shutil.rmtree(folder(uid), ignore_errors=True)
 
 
-def fresh_out_dir(uid: uuid.UUID) -> Path:
-    """An empty folder for renditions; what a cut attempt left in it is gone."""
-    keep_source_only(uid)
-    out_dir(uid).mkdir()
-    return out_dir(uid)
-
-
 def keep_source_only(uid: uuid.UUID) -> None:
     """Remove what was produced, keep what was uploaded, for a replay."""
-    shutil.rmtree(out_dir(uid), ignore_errors=True)
+    for produced in folder(uid).glob("out.*"):
+        shutil.rmtree(produced, ignore_errors=True)
 
 
 def folders() -> Iterator[tuple[uuid.UUID, float]]:

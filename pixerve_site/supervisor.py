@@ -7,29 +7,24 @@ breaks a part can break the supervisor.
 """
 
 import ctypes
-import errno
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+
+from pixerve_site.processes import KILL_S, SWEEP_S, Heir, kill, processes
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 5.0
 HEALTHY_AFTER_S = 30.0  # a part that lived this long is no crash loop
-KILL_S = 1.5  # how long to wait for killed processes to be gone
-SWEEP_S = 0.02
 # `timeout make serve` and the like deliver one stop twice: to us, and to make, which passes it on.
 SAME_STOP_S = 0.3
 
-TCP_LISTEN = "0A"  # the state column of /proc/net/tcp, see proc(5)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,80 +38,6 @@ class Part:
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str] | None = None
-
-
-class Process(NamedTuple):
-    """One process as /proc/<pid>/stat shows it; `sid` is its session."""
-
-    pid: int
-    state: str
-    ppid: int
-    sid: int
-
-    @property
-    def ended(self) -> bool:
-        return self.state in "ZX"
-
-
-def processes() -> Iterator[Process]:
-    """Every process that can be seen now."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (process := _read_stat(entry)):
-            yield process
-
-
-def _read_stat(entry: Path) -> Process | None:
-    try:
-        stat = (entry / "stat").read_text(errors="replace")
-    except OSError:  # it ended since the listing
-        return None
-    state, ppid, _group, sid = stat.rpartition(")")[2].split()[:4]
-    return Process(int(entry.name), state, int(ppid), int(sid))
-
-
-def port_problem(host: str, port: int) -> str | None:
-    """Why a server could not listen on this TCP address, in one line; None when it could."""
-    try:
-        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-    except socket.gaierror as error:
-        return f"host {host} is not an address of this machine: {error.strerror}"
-    except PermissionError:
-        return f"port {port} on {host} needs privileges that this user does not have"
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            return f"cannot listen on port {port} of {host}: {error.strerror}"
-        return f"port {port} on {host} is in use by {_holder(port) or 'another process'}"
-    return None
-
-
-def _holder(port: int) -> str | None:
-    """The process that listens on a port, as "name (pid 123)", when /proc lets us see it."""
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it ended, or is another user's
-            if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
-                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
-    return None
-
-
-def _listening_inodes(port: int) -> Iterator[str]:
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        for row in table.read_text().splitlines()[1:] if table.exists() else ():
-            _, local, _, state, _, _, _, _, _, inode, *_ = row.split()
-            if state == TCP_LISTEN and local.endswith(f":{port:04X}"):
-                yield inode
-
-
-def _kill(pid: int, number: signal.Signals) -> bool:
-    """Send a signal; False when the process is gone, or has become another user's."""
-    try:
-        os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
 
 
 def _prctl(option: int, value: int) -> None:
@@ -140,56 +61,6 @@ def _spawn(part: Part) -> subprocess.Popen[bytes]:
         start_new_session=True,
         preexec_fn=die_with_supervisor,  # noqa: PLW1509 (there are no other threads to race with)
     )
-
-
-class Heir:
-    """A helper that outlives a SIGKILL of the supervisor and then kills the parts' sessions.
-
-    PR_SET_PDEATHSIG reaches the parts themselves only, not their children.
-    """
-
-    def __init__(self) -> None:
-        self._start()
-
-    def _start(self) -> None:
-        reader, self._writer = os.pipe()
-        # -I: the heir must not import our neighbours instead of the standard library.
-        argv = [sys.executable, "-I", __file__]
-        self._process = subprocess.Popen(argv, stdin=reader, start_new_session=True)
-        os.close(reader)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def tell(self, sids: Iterable[int]) -> None:
-        """Name the sessions to kill; replaces what was told before. Replaces a dead heir too."""
-        if self._process.poll() is not None:
-            os.close(self._writer)
-            self._start()
-        with suppress(BrokenPipeError):  # just died: its SIGCHLD brings us here again
-            os.write(self._writer, f"{' '.join(map(str, sids))}\n".encode())
-
-    def dismiss(self) -> None:
-        os.close(self._writer)
-        try:
-            self._process.wait(KILL_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def _inherit() -> None:
-    """The heir's life: remember the last line of standard input; at its end, kill who is left."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    sids: set[int] = set()
-    for line in sys.stdin:
-        sids = {int(sid) for sid in line.split()}
-    while left := [p.pid for p in processes() if p.sid in sids and not p.ended]:
-        for pid in left:
-            _kill(pid, signal.SIGKILL)
-        time.sleep(SWEEP_S)
 
 
 @dataclass
@@ -285,7 +156,7 @@ class Supervisor:
         life = self._lives[name]
         if life.leader and not life.ended:
             life.restart_asked = True
-            _kill(life.leader.pid, signal.SIGKILL)
+            kill(life.leader.pid, signal.SIGKILL)
 
     def run(self) -> int:
         """Run the parts until told to stop, on the main thread only; returns the exit code, 0."""
@@ -327,7 +198,7 @@ class Supervisor:
 
     def _ask_to_stop(self, deadline: float) -> None:
         for pid in self.pids().values():
-            _kill(pid, signal.SIGTERM)
+            kill(pid, signal.SIGTERM)
         while True:
             self._tend()
             if not any(life.leader for life in self._lives.values()):
@@ -383,7 +254,7 @@ class Supervisor:
                 if adopted:
                     os.waitpid(process.pid, os.WNOHANG)
             elif process.sid in sids or (adopted and process.sid not in leaders):
-                alive |= {process.sid} if _kill(process.pid, signal.SIGKILL) else set()
+                alive |= {process.sid} if kill(process.pid, signal.SIGKILL) else set()
         return alive
 
     def _bury(self, sids: set[int]) -> None:
@@ -452,7 +323,3 @@ def _ending(how: os.waitid_result) -> str:
         return f"killed by {signal.Signals(how.si_status).name}"
     except ValueError:  # most real-time signals have no name
         return f"killed by signal {how.si_status}"
-
-
-if __name__ == "__main__":
-    _inherit()

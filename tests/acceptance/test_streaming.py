@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import psutil
@@ -88,9 +89,9 @@ def answer_to(server: Pixerve, sent: bytes) -> tuple[int, dict[str, Any]]:
     """What the server says to these bytes alone, with the connection left open."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(sent)
-        answer = http.client.HTTPResponse(connection)
-        answer.begin()
-        return answer.status, json.loads(answer.read())
+        with closing(http.client.HTTPResponse(connection)) as answer:
+            answer.begin()
+            return answer.status, json.loads(answer.read())
 
 
 def web_worker(server: Pixerve) -> psutil.Process:

@@ -14,7 +14,8 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from pixerve_site.supervisor import Part, Supervisor, port_problem
+from pixerve_site.ports import port_problem
+from pixerve_site.supervisor import Part, Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")

@@ -1,0 +1,261 @@
+"""`manage.py serve`: what it says, what it makes, how it starts, stops and refuses."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.evidence import (
+    PHOTO,
+    QUICK_JOB,
+    SMALL,
+    another,
+    cast,
+    check_ended_once_and_right,
+    family,
+    holder,
+    job_row,
+    post,
+    slow_job,
+    wait_ended,
+)
+from tests.server import ROOT, Pixerve, free_port, make_token, running, wait_for
+
+SERVE = [sys.executable, str(ROOT / "manage.py"), "serve"]
+OWN_SECRETS = {"PIXERVE_JWT_SECRET": "", "DJANGO_SUPERUSER_PASSWORD": ""}
+READY = "Ctrl-C stops it."
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
+    """A first start on an empty folder, without any secret given."""
+    with running(
+        tmp_path_factory.mktemp("fresh"), PIXERVE_MAX_WORKERS="1", **OWN_SECRETS
+    ) as server:
+        wait_for(lambda: READY in server.log, what="the greeting")
+        yield server
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def refused(server: Pixerve) -> str:
+    """What a serve that cannot start says: one line, and no exit code 0."""
+    server.folder.mkdir(parents=True, exist_ok=True)
+    ended = server.manage("serve")
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr + ended.stdout
+    [line] = ended.stderr.strip().splitlines()
+    return line
+
+
+def test_the_first_start_makes_keys_and_says_so(fresh: Pixerve) -> None:
+    for name in ("secret_key", "credential_keys", "jwt.json"):
+        assert mode(fresh.data / name) == 0o600
+        assert f"made {fresh.data / name}" in fresh.log.splitlines()
+    assert mode(fresh.data) == 0o700
+    assert f"Pixerve is ready:  {fresh.url}/" in fresh.log
+
+
+def test_without_a_terminal_secrets_go_to_files(fresh: Pixerve) -> None:
+    for name in ("admin_password", "trial_token"):
+        path = fresh.data / name
+        assert str(path) in fresh.log
+        assert mode(path) == 0o600
+    stored = [path for path in fresh.data.iterdir() if mode(path) == 0o600 and path.is_file()]
+    secrets = [path.read_text().strip() for path in stored if path.name != "jwt.json"]
+    secrets.append(json.loads((fresh.data / "jwt.json").read_text())["secret"])
+    assert len(secrets) >= 5
+    assert [secret for secret in secrets if secret in fresh.log] == []
+
+
+def test_the_password_of_the_file_signs_in(fresh: Pixerve) -> None:
+    password = (fresh.data / "admin_password").read_text().strip()
+    body = json.dumps({"username": "root", "password": password}).encode()
+    headers = {"Content-Type": "application/json"}
+    assert fresh.request("POST", "/token", body=body, headers=headers).status == 200
+
+
+def test_the_printed_curl_works_verbatim(fresh: Pixerve) -> None:
+    [line] = [line for line in fresh.log.splitlines() if line.startswith("  curl ")]
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    answer = json.loads(ended.stdout)
+    assert len(answer["expected_files"]) == 3
+    assert fresh.wait_end(answer["hash"])["state"] == "completed"
+    for name in answer["expected_files"]:
+        assert fresh.get(f"/files/trial/{name}").status == 200
+
+
+def test_a_second_server_on_the_same_folder_is_refused(fresh: Pixerve) -> None:
+    line = refused(Pixerve(fresh.folder, free_port(), OWN_SECRETS))
+    assert f"another Pixerve is running on {fresh.data}" in line
+    assert fresh.get("/health").status == 200
+
+
+def test_a_taken_port_is_one_line(fresh: Pixerve, tmp_path: Path) -> None:
+    line = refused(Pixerve(tmp_path, fresh.port))
+    assert f"port {fresh.port} on 127.0.0.1 is in use" in line
+    assert "PIXERVE_PORT" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PIXERVE_PORT", "abc", "integer"),
+        ("PIXERVE_PORT", "70000", "65535"),
+        ("PIXERVE_JWT_SECRET", "short", "32 bytes"),
+        ("PIXERVE_CREDENTIAL_KEYS", "no key", "32 url-safe"),
+        ("PIXERVE_MAX_UPLOAD_BYTES", "much", "100 MiB"),
+        ("PIXERVE_JWT_KEYS", "/no/such/file", "PIXERVE_JWT_KEYS"),
+        ("PIXERVE_PUBLIC_URL", "images.example.com", "https://"),
+        ("PIXERVE_RATE_LIMIT", "often", "60/m"),
+        ("PIXERVE_HOST", "no-such-host.invalid", "no-such-host.invalid"),
+        ("PIXERVE_SECRET_KEY_FILE", "/no/such/file", "cannot read"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_it(
+    tmp_path: Path, name: str, value: str, words: str
+) -> None:
+    line = refused(Pixerve(tmp_path, free_port(), {name: value}))
+    assert words in line
+    assert name in line or name == "PIXERVE_HOST"
+    assert value not in line or "SECRET" not in name
+
+
+def test_the_staff_key_may_not_sign_uploads(tmp_path: Path) -> None:
+    same = "one secret for both, which is long enough for each"
+    line = refused(
+        Pixerve(tmp_path, free_port(), {"PIXERVE_JWT_SECRET": same, "PIXERVE_SECRET_KEY": same})
+    )
+    assert "PIXERVE_JWT_SECRET and PIXERVE_SECRET_KEY" in line
+    assert same not in line
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "serve").write_text("a file, not a folder")
+    assert "PIXERVE_SERVE_DIR" in refused(Pixerve(tmp_path, free_port()))
+
+
+@contextmanager
+def on_a_terminal(server: Pixerve) -> Iterator[int]:
+    """A serve whose standard streams are a terminal; yields our end of it."""
+    ours, theirs = pty.openpty()
+    server.folder.mkdir(parents=True, exist_ok=True)
+    server.process = subprocess.Popen(
+        SERVE, env=server.environment(), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    try:
+        yield ours
+    finally:
+        os.close(ours)
+        if server.process.poll() is None:
+            server.kill()
+
+
+def read_until(terminal: int, word: str) -> str:
+    """What the terminal shows up to `word`."""
+    shown = b""
+
+    def look() -> bool:
+        nonlocal shown
+        if select.select([terminal], [], [], 0.1)[0]:
+            shown += os.read(terminal, 65536)
+        return word.encode() in shown
+
+    wait_for(look, what=f"{word!r} on the terminal")
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_is_shown_the_password_and_ctrl_c_stops(tmp_path: Path) -> None:
+    server = Pixerve(tmp_path, free_port(), {"PIXERVE_MAX_WORKERS": "1", **OWN_SECRETS})
+    with on_a_terminal(server) as terminal:
+        shown = read_until(terminal, READY)
+        [(name, password)] = re.findall(r"sign in as +(\S+) / (\S+)", shown)
+        assert not (server.data / "admin_password").exists()
+        body = json.dumps({"username": name, "password": password}).encode()
+        headers = {"Content-Type": "application/json"}
+        assert server.request("POST", "/token", body=body, headers=headers).status == 200
+        assert server.process is not None
+        server.process.send_signal(signal.SIGINT)
+        wait_for(lambda: server.process is not None and server.process.poll() is not None)
+        assert server.process.returncode == 0
+    assert family(server) == []
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
+    """A server that is stopped and started; it asks its workers to hurry at a stop."""
+    folder = tmp_path_factory.mktemp("again")
+    with running(folder, PIXERVE_MAX_WORKERS="1", PIXERVE_STOP_GRACE="18") as server:
+        yield server
+
+
+def test_a_second_start_is_quick_and_says_no_password(again: Pixerve) -> None:
+    assert again.stop() == 0
+    assert family(again) == []
+    (again.folder / "log").write_bytes(b"")
+    started = time.monotonic()
+    again.start()
+    took = time.monotonic() - started
+    print(f"second start to /health: {took:.1f} s")
+    assert took < 15
+    wait_for(lambda: READY in again.log, what="the greeting")
+    assert "sign in as" not in again.log
+    assert "made " not in again.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_hands_a_long_job_back(again: Pixerve, number: signal.Signals) -> None:
+    uid = post(again, another(PHOTO, f"long {number.name}"), slow_job(1000, 1001, 1002, 1003))
+    waiting = post(again, another(SMALL, f"waits {number.name}"), QUICK_JOB)
+    holder(again, uid)
+    assert again.process is not None
+
+    started = time.monotonic()
+    again.process.send_signal(number)
+    assert again.process.wait(30) == 0
+    assert time.monotonic() - started < 18
+    assert family(again) == []
+    stopped = job_row(again, uid)
+    again.start()
+
+    assert (stopped["state"], stopped["attempts"], stopped["lost_leases"]) == ("pending", 0, 0)
+    wait_ended(again, [uid, waiting], within_s=90)
+    check_ended_once_and_right(again, [uid, waiting])
+    assert job_row(again, uid)["attempts"] == 1
+
+
+def test_a_killed_web_process_is_back_within_seconds(again: Pixerve) -> None:
+    cast(again, workers=1).web.kill()
+    wait_for(lambda: answers(again), within_s=15, what="an answer")
+    uid = post(again, another(SMALL, "after the kill"), QUICK_JOB)
+    wait_ended(again, [uid])
+    check_ended_once_and_right(again, [uid])
+
+
+def answers(server: Pixerve) -> bool:
+    try:
+        return server.get("/status?hash=" + "0" * 64, token=make_token()).status == 404
+    except OSError:
+        return False
+
+
+def test_the_port_is_free_after_the_stop(again: Pixerve) -> None:
+    assert again.stop() == 0
+    with socket.create_server(("127.0.0.1", again.port)):
+        pass
+    assert family(again) == []
