@@ -5,6 +5,7 @@ Every failure of this package is one ``PictureError``; ``code`` says which. The 
 
     PictureError
     ├── the file is refused before it is decoded
+    │   ├── source_missing        the file is gone
     │   ├── unsupported_type      its bytes are none of the accepted types
     │   ├── empty_picture         no bytes, or a width or height of zero
     │   ├── too_many_pixels       width x height x frames is over the limit

@@ -103,8 +103,7 @@ def limits() -> Limits:
 
 
 def _convert(job: Job, spec: JobSpec, pulse: "Pulse") -> Outcome:
-    out_dir = staging.out_dir(job.uid, job.fence)
-    out_dir.mkdir()
+    out_dir = _make_out_dir(job)
     plan = Plan(
         source=staging.source_path(job.uid),
         out_dir=out_dir,
@@ -112,6 +111,17 @@ def _convert(job: Job, spec: JobSpec, pulse: "Pulse") -> Outcome:
         limits=limits(),
     )
     return converter.convert(plan, on_beat=pulse.beat, beat_s=TICK_S, on_rendition=pulse.made)
+
+
+def _make_out_dir(job: Job) -> Path:
+    path = staging.out_dir(job.uid, job.fence)
+    try:
+        path.mkdir()
+    except FileNotFoundError:
+        raise PictureError("source_missing", "The upload is no longer in staging.") from None
+    except OSError as error:
+        raise PictureError("disk_full", f"Staging takes no files: {error.strerror}.") from error
+    return path
 
 
 def _host(job: Job, spec: JobSpec, outcome: Outcome, pulse: "Pulse") -> list[Published]:

@@ -19,5 +19,7 @@ graceful_timeout = max(1, _config.stop_grace - 10)
 # Who is trusted is PIXERVE_TRUSTED_PROXIES' business, in one place.
 forwarded_allow_ips = ""
 limit_request_line = 8190
+# Above the 16 KiB of the longest token, so that ours is the answer to a longer one.
+limit_request_field_size = 32 * 1024
 loglevel = "warning"
 control_socket_disable = True

@@ -10,8 +10,8 @@ from django.conf import settings
 from rest_framework.request import Request
 
 from jobs import names
-from jobs.api.auth import Caller, caller
-from jobs.errors import BadRequest, Unauthorized
+from jobs.api.auth import Caller, caller, require_staff
+from jobs.errors import BadRequest
 from jobs.models import Job
 
 FULL, STATE, OFF = "full", "state", "off"
@@ -40,8 +40,7 @@ def find(reference: str, who: Caller | None) -> Job | None:
 
 
 def sees_all(job: Job, who: Caller | None) -> bool:
-    """Whether the caller is shown everything about a job. Raises Unauthorized where anonymous
-    callers are shown nothing."""
+    """Whether the caller is shown everything about a job."""
     if who is not None and who.owns(job.subject):
         return True
     mode = settings.PIXERVE.anonymous_status
@@ -51,12 +50,12 @@ def sees_all(job: Job, who: Caller | None) -> bool:
 def look_up(request: Request) -> tuple[str, Job | None, bool]:
     """The reference asked for, its job, and whether the caller may see all of it.
 
-    Raises BadRequest, Unauthorized.
+    Raises BadRequest, Unauthorized, Forbidden.
     """
     who = caller(request)
     reference = reference_of(request)
-    if who is None and settings.PIXERVE.anonymous_status == OFF:
-        raise Unauthorized("not_authenticated", "this server answers only to a token")
+    if settings.PIXERVE.anonymous_status == OFF and (who is None or who.subject is None):
+        require_staff(request)
     job = find(reference, who)
     return reference, job, job is not None and sees_all(job, who)
 

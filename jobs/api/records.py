@@ -50,13 +50,16 @@ def _moment(request: Request, name: str) -> datetime | None:
     try:
         # A "+" of a time zone that nobody escaped has become a space.
         moment = parse_datetime(given.strip().replace(" ", "+"))
-    except ValueError:
-        moment = None
-    if moment is None:
+        in_utc = moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(
+            UTC
+        )
+    except (ValueError, OverflowError):  # the zone may lead out of what a datetime can hold
+        in_utc = None
+    if in_utc is None:
         raise BadRequest(
             "invalid_parameter", f"`{name}` must be a time like 2025-10-15T18:20:56Z", field=name
         )
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return in_utc
 
 
 def _text(request: Request, name: str) -> str | None:

@@ -92,6 +92,8 @@ def test_filters(api: Api, staff: str) -> None:
     assert found(f"hash={new.reference_id}") == [new.reference_id]
     assert found("until=2020-01-01T12:00:01Z") == [old.reference_id]
     assert found("until=2020-01-01T12:00:00Z") == []
+    assert found("until=2020-01-02") == [old.reference_id]
+    assert found("until=2020-01-01") == []
     assert found("since=2020-01-01T12:00:00Z") == [new.reference_id, old.reference_id]
     assert found("since=2020-01-01T14:00:01%2B02:00") == [new.reference_id]
     assert found("since=2020-01-01T14:00:01+02:00") == [new.reference_id]
@@ -130,8 +132,9 @@ def test_failures_by_code(api: Api, staff: str) -> None:
         ("before=99999999999999999999999", "invalid_parameter", "before"),
         ("since=yesterday", "invalid_parameter", "since"),
         ("since=2020-13-01T00:00:00Z", "invalid_parameter", "since"),
-        ("until=2020-01-01", "invalid_parameter", "until"),
         ("until=", "invalid_parameter", "until"),
+        ("since=0001-01-01T00:00:00%2B14:00", "invalid_parameter", "since"),
+        ("until=9999-12-31T23:59:59-14:00", "invalid_parameter", "until"),
         ("subject=a%00b", "invalid_parameter", "subject"),
         (f"subject={'x' * 256}", "invalid_parameter", "subject"),
         ("hash=x", "invalid_hash", "hash"),
@@ -145,14 +148,6 @@ def test_parameters_that_are_not_right(
     api: Api, staff: str, path: str, query: str, code: str, field: str
 ) -> None:
     assert_problem(api.get(f"{path}?{query}", token=staff), 400, code, field)
-
-
-@pytest.mark.parametrize(
-    "query", ["since=0001-01-01T00:00:00%2B14:00", "until=9999-12-31T23:59:59-14:00"]
-)
-@BOTH
-def test_times_at_the_edge_of_what_there_is(api: Api, staff: str, path: str, query: str) -> None:
-    assert api.get(f"{path}?{query}", token=staff).status_code in {200, 400}
 
 
 @BOTH

@@ -80,7 +80,7 @@ def test_a_file_that_is_no_json_is_one_line(spec_file: Path, content: str) -> No
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="--spec: .*No such file"):
+    with pytest.raises(CommandError, match=r"--spec: .*No such file"):
         issue("--sub", "alice", "--spec", str(tmp_path / "nowhere.json"))
 
 

@@ -91,8 +91,8 @@ def test_the_password_of_the_file_signs_in(fresh: Pixerve) -> None:
 
 def test_the_printed_curl_works_verbatim(fresh: Pixerve) -> None:
     [line] = [line for line in fresh.log.splitlines() if line.startswith("  curl ")]
-    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
-    answer = json.loads(ended.stdout)
+    printed = subprocess.check_output(["/bin/bash", "-c", line], stderr=subprocess.DEVNULL)
+    answer = json.loads(printed)
     assert len(answer["expected_files"]) == 3
     assert fresh.wait_end(answer["hash"])["state"] == "completed"
     for name in answer["expected_files"]:
