@@ -14,9 +14,15 @@ def _needs(permission: str) -> Any:
     return lambda request: request.user.has_perm(permission)
 
 
+def _at(*names: str) -> Any:
+    """Marks a link on the pages whose route has one of these names, not by its path."""
+    return lambda request: request.resolver_match.url_name in names
+
+
+_JOB_PAGES = ("jobs_job_changelist", "jobs_job_change", "jobs_job_act")
 _JOBS = [
     _link("Dashboard", "monitoring", "admin:index"),
-    _link("Jobs", "photo_library", "admin:jobs_job_changelist"),
+    _link("Jobs", "photo_library", "admin:jobs_job_changelist", active=_at(*_JOB_PAGES)),
     _link("Successes", "check_circle", "admin:jobs_success_changelist"),
     _link("Failures", "error", "admin:jobs_failure_changelist"),
     _link("Callbacks", "call_made", "admin:jobs_callback_changelist"),
@@ -24,7 +30,7 @@ _JOBS = [
 ]
 _TRY = [
     _link("Trial token", "key", "admin:jobs_trial_token"),
-    _link("Start page", "upload", "home"),
+    _link("Start page", "upload", "home", active=_at("home")),
     _link("API", "menu_book", "docs"),
 ]
 _PEOPLE = [

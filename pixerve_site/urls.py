@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.negotiation import DefaultContentNegotiation
 
 from jobs.api.throttling import limited
 from pixerve_site import dashboard, health
@@ -17,7 +18,11 @@ urlpatterns = [
     path("livez", health.LivezView.as_view(), name="livez"),
     path("readyz", health.ReadyzView.as_view(), name="readyz"),
     path("version", health.VersionView.as_view(), name="version"),
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path(
+        "schema",
+        SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation),
+        name="schema",
+    ),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/figures", admin.site.admin_view(dashboard.figures_view), name="admin-figures"),

@@ -75,6 +75,12 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         term = search_term.strip()
         return (self.find(queryset, term) if term else queryset), False
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changes = super().get_changelist_instance(request)
+        # Equal counts keep the frame from offering "show all".
+        changes.full_result_count = changes.result_count
+        return changes
+
     def find(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
         """Those of `rows` that `term` names."""
         raise NotImplementedError

@@ -150,7 +150,10 @@ class JobAdmin(ReadOnlyAdmin):
     def trial_token_view(self, request: HttpRequest) -> HttpResponse:
         """The form that makes an upload token."""
         return self.page(
-            request, "admin/jobs/trial_token.html", **trial_token.context(request.POST or None)
+            request,
+            "admin/jobs/trial_token.html",
+            opts=None,
+            **trial_token.context(request.POST or None),
         )
 
     @method_decorator(require_POST)

@@ -43,23 +43,28 @@ def _number(request: Request, name: str, default: int | None, most: int) -> int 
     return int(given)
 
 
+def _in_utc(text: str) -> datetime | None:
+    """The moment, None where it is none. Raises ValueError, OverflowError."""
+    # A "+" of a time zone that nobody escaped has become a space.
+    moment = parse_datetime(text.strip().replace(" ", "+"))
+    if moment is None:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
 def _moment(request: Request, name: str) -> datetime | None:
     given = request.query_params.get(name)
     if given is None:
         return None
     try:
-        # A "+" of a time zone that nobody escaped has become a space.
-        moment = parse_datetime(given.strip().replace(" ", "+"))
-        in_utc = moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(
-            UTC
-        )
-    except (ValueError, OverflowError):  # the zone may lead out of what a datetime can hold
-        in_utc = None
-    if in_utc is None:
+        moment = _in_utc(given)
+    except (ValueError, OverflowError):  # a zone may lead out of what a datetime can hold
+        moment = None
+    if moment is None:
         raise BadRequest(
             "invalid_parameter", f"`{name}` must be a time like 2025-10-15T18:20:56Z", field=name
         )
-    return in_utc
+    return moment
 
 
 def _text(request: Request, name: str) -> str | None:

@@ -5,6 +5,7 @@ import { bytes, make, many, poll, say, seconds } from "./dom.js";
 
 const EVERY_MS = 4000;
 const page = document.getElementById("dashboard");
+let hours = [];
 
 function ago(moment) {
   const passed = Math.max(0, (Date.now() - new Date(moment)) / 1000);
@@ -63,10 +64,15 @@ function feed(id, entries, empty) {
   list.replaceChildren(...(entries.length ? entries : [make("li", { className: "px-empty", text: empty })]));
 }
 
+function drawChart() {
+  chart(document.getElementById("chart"), hours);
+}
+
 function show(found) {
   verdict(found.checks);
   cards(found);
-  chart(document.getElementById("chart"), found.day.hours);
+  hours = found.day.hours;
+  drawChart();
   document.getElementById("checks").replaceChildren(...checkList(found.checks));
   say("running", `Pixerve ${found.version}, up ${found.uptime}`);
   feed("latest-jobs", found.latest_jobs.map((job) =>
@@ -88,5 +94,6 @@ async function refresh() {
   }
 }
 
+window.addEventListener("resize", drawChart);
 show(JSON.parse(document.getElementById("figures").textContent));
 setTimeout(poll(refresh, EVERY_MS), EVERY_MS);
