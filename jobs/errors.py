@@ -5,10 +5,12 @@
     ├── Forbidden          403    a good token at the wrong door
     ├── BadRequest         400    the request itself is malformed
     ├── NotFound           404    unknown, or not yours
+    ├── MethodNotAllowed   405    the path is right, the method is not
     ├── Conflict           409    the state of the job forbids it
     ├── Gone               410    it was there once
     ├── PayloadTooLarge    413    over a byte limit
     ├── UnsupportedPicture 415    not a picture that we read, by its bytes
+    ├── RangeNotSatisfiable 416   no byte of the file is in the range
     ├── InvalidSpec        422    the token's `job` asks for something impossible
     ├── TooManyRequests    429    slow down
     └── Unavailable        503    try again later
@@ -59,6 +61,10 @@ class NotFound(Refused):
     status, title = 404, "Not found"
 
 
+class MethodNotAllowed(Refused):
+    status, title = 405, "Method not allowed"
+
+
 class Conflict(Refused):
     status, title = 409, "Conflict"
 
@@ -73,6 +79,10 @@ class PayloadTooLarge(Refused):
 
 class UnsupportedPicture(Refused):
     status, title = 415, "Not an accepted picture"
+
+
+class RangeNotSatisfiable(Refused):
+    status, title = 416, "Range not satisfiable"
 
 
 class InvalidSpec(Refused):

@@ -53,10 +53,11 @@ def expired_sources() -> QuerySet[Job]:
     )
 
 
-def unused_references() -> QuerySet[Reference]:
-    """Names that neither a job nor a hosted file bears."""
+def unused_references(jobs: QuerySet[Job] | None = None) -> QuerySet[Reference]:
+    """Names that no hosted file bears, nor any of `jobs` (all of them where None)."""
+    bearers = Job.objects.all() if jobs is None else jobs
     return Reference.objects.filter(
-        ~Exists(Job.objects.filter(reference=OuterRef("pk"))),
+        ~Exists(bearers.filter(reference=OuterRef("pk"))),
         ~Exists(HostedFile.objects.filter(reference=OuterRef("pk"))),
     )
 
@@ -99,8 +100,9 @@ def _forget_references() -> int:
 def prune_jobs(*, dry_run: bool = False) -> Pruned:
     """Remove what is past its time; with `dry_run` only count it."""
     if dry_run:
+        staying = Job.objects.exclude(pk__in=expired_jobs().values("pk"))
         return Pruned(
-            expired_jobs().count(), expired_sources().count(), unused_references().count()
+            expired_jobs().count(), expired_sources().count(), unused_references(staying).count()
         )
     return Pruned(sources=_forget_sources(), jobs=_forget_jobs(), references=_forget_references())
 

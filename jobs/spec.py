@@ -142,7 +142,7 @@ class JobSpec(_Strict):
 
     completion_callback: Annotated[str, AfterValidator(_url)] | None = None
     callback_headers: Annotated[
-        dict[str, str], AfterValidator(_headers), WrapValidator(_secret)
+        dict[str, str], WrapValidator(_secret), AfterValidator(_headers)
     ] = Field(default_factory=dict, repr=False)
     priority: int = Field(0, ge=0, le=MAX_PRIORITY)
     keep_original: bool = False

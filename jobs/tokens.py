@@ -13,22 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from django.conf import settings
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken
 
-from jobs.errors import Refused, Unauthorized
+from jobs.errors import InvalidSpec, Refused, Unauthorized
 
 MAX_TOKEN_BYTES = 16 * 1024
 MAX_SUBJECT = 255
 MIN_SECRET_BYTES = 32
 LEEWAY_S = 10
 _ALGORITHMS = {"oct": "HS256", "RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
-_PEM_ALGORITHMS = {
-    "RSAPublicKey": "RS256",
-    "EllipticCurvePublicKey": "ES256",
-    "Ed25519PublicKey": "EdDSA",
-}
 
 
 class KeyConfigError(Exception):
@@ -51,27 +50,45 @@ class VerifyingKey:
     key: Any = field(repr=False)
 
 
+def _algorithm_of(key: object) -> str:
+    """The one algorithm that tokens of this key are signed with. Raises KeyConfigError."""
+    match key:
+        case bytes() if len(key) < MIN_SECRET_BYTES:
+            raise KeyConfigError(f"a shared secret needs at least {MIN_SECRET_BYTES} bytes")
+        case bytes():
+            return "HS256"
+        case RSAPublicKey():
+            return "RS256"
+        case EllipticCurvePublicKey(curve=SECP256R1()):
+            return "ES256"
+        case Ed25519PublicKey():
+            return "EdDSA"
+    raise KeyConfigError("a key must be a shared secret, or public: RSA, P-256 or Ed25519")
+
+
+def _kid_of(entry: dict[str, Any]) -> str | None:
+    kid = entry.get("kid")
+    if kid is not None and not isinstance(kid, str):
+        raise KeyConfigError("a `kid` must be a text")
+    return kid
+
+
 def _from_jwks(text: str) -> list[VerifyingKey]:
     keys = []
     for entry in json.loads(text)["keys"]:
-        algorithm = entry.get("alg") or _ALGORITHMS[entry["kty"]]
-        key = jwt.PyJWK(entry, algorithm).key
-        if isinstance(key, bytes) and len(key) < MIN_SECRET_BYTES:
-            raise KeyConfigError(f"a shared secret needs at least {MIN_SECRET_BYTES} bytes")
-        keys.append(VerifyingKey(entry.get("kid"), algorithm, key))
+        key = jwt.PyJWK(entry, _ALGORITHMS[entry["kty"]]).key
+        algorithm = _algorithm_of(key)
+        if entry.get("alg") not in {None, algorithm}:
+            raise KeyConfigError(f"a key of this kind is for {algorithm}, not {entry['alg']}")
+        keys.append(VerifyingKey(_kid_of(entry), algorithm, key))
+    if not keys:
+        raise KeyConfigError("the JWKS is empty")
     return keys
 
 
 def _from_pem(text: str) -> list[VerifyingKey]:
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - only PEM owners pay
-
-    key = serialization.load_pem_public_key(text.encode())
-    algorithm = next(
-        (name for kind, name in _PEM_ALGORITHMS.items() if kind in type(key).__name__), None
-    )
-    if algorithm is None:
-        raise KeyConfigError("a PEM key must be RSA, P-256 or Ed25519")
-    return [VerifyingKey(None, algorithm, key)]
+    key = load_pem_public_key(text.encode())
+    return [VerifyingKey(None, _algorithm_of(key), key)]
 
 
 @lru_cache(maxsize=4)
@@ -180,7 +197,8 @@ def verify(token: str) -> Claims:
 def issue(subject: str, job: dict[str, Any] | None, *, lifetime_s: int) -> str:
     """A new upload token signed with the shared secret.
 
-    Raises KeyConfigError where this server has public keys only and so cannot sign.
+    Raises KeyConfigError where this server has public keys only and so cannot sign, InvalidSpec
+    where `job` is too long for a token.
     """
     secret = settings.KEYS.jwt_secret
     if secret is None:
@@ -193,4 +211,7 @@ def issue(subject: str, job: dict[str, Any] | None, *, lifetime_s: int) -> str:
         claims["aud"] = settings.PIXERVE.jwt_audience[0]
     if job is not None:
         claims["job"] = job
-    return TokenBackend("HS256", signing_key=secret).encode(claims)
+    token: str = TokenBackend("HS256", signing_key=secret).encode(claims)
+    if len(token) > MAX_TOKEN_BYTES:
+        raise InvalidSpec("token_too_long", "`job` does not fit into a token", field="job")
+    return token

@@ -1,6 +1,8 @@
 """Gunicorn's settings: one process, many threads, so that SQLite's writers queue in one place."""
 
+import gc
 import os
+from typing import Any
 
 from pixerve_site.config import current
 
@@ -23,3 +25,9 @@ limit_request_line = 8190
 limit_request_field_size = 32 * 1024
 loglevel = "warning"
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """What is loaded by now stays: the garbage collector need not walk through it."""
+    gc.collect()
+    gc.freeze()

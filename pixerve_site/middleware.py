@@ -4,9 +4,9 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
 
-from jobs.api.problems import problem, refusal_of
+from jobs.api.problems import method_not_allowed, problem, refusal_of
 
 Next = Callable[[HttpRequest], HttpResponseBase]
 
@@ -47,6 +47,10 @@ class TrustedProxyMiddleware:
             request.environ["wsgi.url_scheme"] = "https"  # type: ignore[attr-defined]
 
 
+def _is_admin(request: HttpRequest) -> bool:
+    return request.path.startswith("/admin/")
+
+
 class ProblemMiddleware:
     """Refusals of plain Django views, as the API answers them."""
 
@@ -54,12 +58,15 @@ class ProblemMiddleware:
         self._next = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self._next(request)
+        response = self._next(request)
+        if isinstance(response, HttpResponseNotAllowed) and not _is_admin(request):
+            return method_not_allowed(request, response["Allow"])
+        return response
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponseBase | None:
-        if request.path.startswith("/admin/"):
+        if _is_admin(request):
             return None
         refused = refusal_of(exception)
         return problem(refused) if refused else None

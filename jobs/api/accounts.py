@@ -9,9 +9,10 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import JsonResponse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.views import APIView
-from rest_framework_simplejwt.exceptions import AuthenticationFailed, InvalidToken, TokenError
+from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.serializers import (
     TokenObtainPairSerializer,
     TokenRefreshSerializer,
@@ -55,7 +56,7 @@ class TokenRequest(_Strict):
 def _checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
     try:
         serializer.is_valid(raise_exception=True)
-    except (AuthenticationFailed, InvalidToken, TokenError):
+    except (AuthenticationFailed, TokenError, User.DoesNotExist):
         raise Unauthorized("bad_credentials", "no active account has these credentials") from None
     data: dict[str, Any] = serializer.validated_data
     return data

@@ -23,7 +23,7 @@ from delivery.errors import DeliveryError, HostingFailed
 from delivery.hosting import HostedHandle, HostedRoot
 from encoders.sniff import MEDIA_TYPES, SNIFF_BYTES, sniff
 from jobs.api.problems import problem
-from jobs.errors import NotFound, Unavailable
+from jobs.errors import NotFound, RangeNotSatisfiable, Unavailable
 from jobs.models import HostedFile
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -108,6 +108,13 @@ class _Part:
         self._file.close()
 
 
+def _out_of_range(row: HostedFile) -> HttpResponse:
+    refused = RangeNotSatisfiable("range_not_satisfiable", f"the file has {row.bytes} bytes")
+    response = problem(refused)
+    response["Content-Range"] = f"bytes */{row.bytes}"
+    return response
+
+
 def _body(
     request: HttpRequest, handle: HostedHandle, row: HostedFile, modified: int
 ) -> HttpResponseBase:
@@ -117,9 +124,9 @@ def _body(
     else:
         first, last = wanted
         status = 206
-    if first > last or first >= max(row.bytes, 1):
+    if wanted is not None and (first > last or first >= row.bytes):
         handle.close()
-        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{row.bytes}"})
+        return _out_of_range(row)
     length = last - first + 1
     if request.method == "HEAD":
         handle.close()

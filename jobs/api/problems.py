@@ -22,6 +22,7 @@ from rest_framework import exceptions
 from jobs.errors import (
     BadRequest,
     Forbidden,
+    MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
     Refused,
@@ -93,10 +94,10 @@ def _of_rest_framework(error: exceptions.APIException) -> Refused:
             return Unauthorized("not_authenticated", "sign in with a valid token")
         case exceptions.PermissionDenied():
             return Forbidden("not_allowed", "this is not yours to do")
+        case exceptions.MethodNotAllowed():
+            return MethodNotAllowed("method_not_allowed", str(error.detail))
     made = Refused("malformed_request", str(error.detail))
     made.status, made.title = error.status_code, "Request refused"  # type: ignore[misc]
-    if isinstance(error, exceptions.MethodNotAllowed):
-        made.code = "method_not_allowed"
     return made
 
 
@@ -119,6 +120,8 @@ def refusal_of(error: BaseException) -> Refused | None:  # noqa: PLR0911 - one r
             return NotFound("not_found", "there is nothing here")
         case PermissionDenied():
             return Forbidden("not_allowed", "this is not yours to do")
+        case RecursionError():  # a JSON body nested too deeply; nothing of ours recurses
+            return BadRequest("malformed_request", "the request is nested too deeply")
         case OperationalError():
             log.error("the database is not available: %s", error)
             return Unavailable(
@@ -143,6 +146,14 @@ def handle(error: Exception, context: dict[str, Any]) -> JsonResponse | None:
     if isinstance(error, DatabaseError):
         log.debug("database error", exc_info=error)
     return problem(refused)
+
+
+def method_not_allowed(request: HttpRequest, allowed: str) -> JsonResponse:
+    """The answer of a plain Django view to a method that it does not take."""
+    message = f'Method "{request.method}" not allowed.'
+    response = problem(MethodNotAllowed("method_not_allowed", message))
+    response["Allow"] = allowed
+    return response
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> JsonResponse:

@@ -71,8 +71,10 @@ def wait_ended(server: Pixerve, uids: Iterable[str], *, within_s: float = 60.0) 
 
 
 def staged(server: Pixerve) -> set[str]:
-    """The names of the folders in staging, which are job ids."""
-    return {each.name for each in (server.data / "staging").iterdir()}
+    """The folders in staging by job id, without those that failed jobs keep for a replay."""
+    kept = rows(server, "SELECT uid FROM jobs_job WHERE state = 'failed' AND has_source")
+    there = {each.name for each in (server.data / "staging").iterdir()}
+    return there - {str(uuid.UUID(row["uid"])) for row in kept}
 
 
 def check_ended_once_and_right(server: Pixerve, uids: Collection[str]) -> None:

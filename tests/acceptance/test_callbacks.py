@@ -24,12 +24,6 @@ from tests.server import IMAGES, ROOT, Answer, Pixerve, make_token, running, wai
 SECRET = "Bearer zebra-crossing-4711"
 
 
-@pytest.fixture(scope="module")
-def teller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
-    with running(tmp_path_factory.mktemp("teller"), PIXERVE_MAX_WORKERS="1") as server:
-        yield server
-
-
 def telling(to: Endpoint, **fields: Any) -> dict[str, Any]:
     return {**QUICK_JOB, "completionCallback": to.url, **fields}
 
@@ -49,12 +43,12 @@ def wait_calls(receiver: Endpoint, count: int, *, within_s: float = 30.0) -> Non
     wait_for(lambda: len(receiver.calls) >= count, within_s=within_s, what=f"call {count}")
 
 
-def test_completed_says_exactly_what_it_always_said(teller: Pixerve) -> None:
+def test_completed_says_exactly_what_it_always_said(single: Pixerve) -> None:
     with endpoint() as receiver:
         job = telling(receiver, keepOriginal=True, callbackHeaders={"Authorization": SECRET})
         picture = another(SMALL, "told")
         before = int(time.time())
-        reference = upload(teller, picture, job).json()["hash"]
+        reference = upload(single, picture, job).json()["hash"]
         wait_calls(receiver, 1)
     [call] = receiver.calls
     told = call.json()
@@ -74,10 +68,10 @@ def test_completed_says_exactly_what_it_always_said(teller: Pixerve) -> None:
     assert call.headers["X-Pixerve-Event"] == "job.completed"
 
 
-def test_failed_says_why(teller: Pixerve) -> None:
+def test_failed_says_why(single: Pixerve) -> None:
     with endpoint() as receiver:
         broken = (IMAGES / "pil_truncated_jpeg.jpg").read_bytes()
-        reference = upload(teller, broken, telling(receiver)).json()["hash"]
+        reference = upload(single, broken, telling(receiver)).json()["hash"]
         wait_calls(receiver, 1)
     told = receiver.calls[0].json()
     assert told.keys() == {"hash", "status", "file_count", "timestamp", "job_data", "error"}
@@ -87,17 +81,17 @@ def test_failed_says_why(teller: Pixerve) -> None:
     assert receiver.calls[0].headers["X-Pixerve-Event"] == "job.failed"
 
 
-def test_header_values_are_seen_by_the_endpoint_alone(teller: Pixerve) -> None:
+def test_header_values_are_seen_by_the_endpoint_alone(single: Pixerve) -> None:
     with endpoint(500, 200) as receiver:
         job = telling(receiver, callbackHeaders={"Authorization": SECRET, "X-Tenant": "ocelot-77"})
-        uid = post(teller, another(SMALL, "secret"), job)
+        uid = post(single, another(SMALL, "secret"), job)
         wait_calls(receiver, 1)
-        wait_for(lambda: callback_row(teller, uid)["attempts_made"], what="the note of the attempt")
-        admin_page = page_of_the_job(teller, uid)
-        status = teller.get(f"/status?hash={job_row(teller, uid)['sha256']}", token=make_token())
+        wait_for(lambda: callback_row(single, uid)["attempts_made"], what="the note of the attempt")
+        admin_page = page_of_the_job(single, uid)
+        status = single.get(f"/status?hash={job_row(single, uid)['sha256']}", token=make_token())
     assert receiver.calls[0].headers["X-Tenant"] == "ocelot-77"
-    places = {"the log": teller.log.encode(), "the admin": admin_page, "/status": status.body}
-    stored = [each for each in teller.data.rglob("*") if each.is_file()]
+    places = {"the log": single.log.encode(), "the admin": admin_page, "/status": status.body}
+    stored = [each for each in single.data.rglob("*") if each.is_file()]
     places |= {str(each): each.read_bytes() for each in stored}
     assert any(name.endswith(".sqlite3") for name in places)
     for needle in (SECRET, "zebra-crossing", "ocelot-77"):
@@ -109,73 +103,78 @@ def page_of_the_job(server: Pixerve, uid: str) -> bytes:
     """The job's page of the admin, as a signed-in administrator sees it."""
     jar = http.cookiejar.CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
-    login = f"{server.url}/admin/login/"
-    with browser.open(login, timeout=30) as page:
-        [csrf] = set(re.findall(rb'name="csrfmiddlewaretoken" value="([^"]+)"', page.read()))
-    form = {"username": "root", "password": "root-password-1", "csrfmiddlewaretoken": csrf.decode()}
-    with browser.open(login, urllib.parse.urlencode(form).encode(), timeout=30):
-        pass
-    number = job_row(server, uid)["id"]
-    with browser.open(f"{server.url}/admin/jobs/job/{number}/change/", timeout=30) as page:
-        content: bytes = page.read()
+    page = f"/admin/jobs/job/{job_row(server, uid)['id']}/change/"
+    login = f"{server.url}/admin/login/?next={page}"
+    with browser.open(login, timeout=30) as answer:
+        [csrf] = set(
+            re.findall(r'name="csrfmiddlewaretoken" value="(.+?)"', answer.read().decode())
+        )
+    form = {
+        "username": "root",
+        "password": "root-password-1",
+        "csrfmiddlewaretoken": csrf,
+        "next": page,
+    }
+    with browser.open(login, urllib.parse.urlencode(form).encode(), timeout=30) as answer:
+        content: bytes = answer.read()
     assert job_row(server, uid)["sha256"].encode() in content
     return content
 
 
-def test_a_refusal_is_tried_again_under_the_same_id(teller: Pixerve) -> None:
+def test_a_refusal_is_tried_again_under_the_same_id(single: Pixerve) -> None:
     with endpoint(500, 200) as receiver:
-        uid = post(teller, another(SMALL, "twice"), telling(receiver))
+        uid = post(single, another(SMALL, "twice"), telling(receiver))
         wait_calls(receiver, 2)
-        wait_for(lambda: callback_row(teller, uid)["state"] == "sent", what="the end")
+        wait_for(lambda: callback_row(single, uid)["state"] == "sent", what="the end")
     first, second = receiver.calls
     assert first.id == second.id
     assert first.body == second.body
-    row = callback_row(teller, uid)
+    row = callback_row(single, uid)
     assert row["message_id"] == first.id.replace("-", "")
     attempts = rows(
-        teller,
+        single,
         "SELECT number, status FROM jobs_callbackattempt WHERE callback_id = ? ORDER BY number",
         row["id"],
     )
     assert [tuple(attempt) for attempt in attempts] == [(1, 500), (2, 200)]
 
 
-def test_slow_endpoints_do_not_hold_up_others(teller: Pixerve) -> None:
+def test_slow_endpoints_do_not_hold_up_others(single: Pixerve) -> None:
     with endpoint(closed=True) as slow, endpoint() as quick:
         for each in range(3):
-            post(teller, another(SMALL, f"slow {each}"), telling(slow))
+            post(single, another(SMALL, f"slow {each}"), telling(slow))
         wait_calls(slow, 3)
-        post(teller, another(SMALL, "quick"), telling(quick))
+        post(single, another(SMALL, "quick"), telling(quick))
         wait_calls(quick, 1, within_s=10)
         assert len(slow.calls) == 3
     assert slow.at_once == 1
 
 
-def test_a_clerk_killed_while_sending_sends_again(teller: Pixerve) -> None:
+def test_a_clerk_killed_while_sending_sends_again(single: Pixerve) -> None:
     with endpoint(closed=True) as receiver:
-        uid = post(teller, another(SMALL, "cut"), telling(receiver))
+        uid = post(single, another(SMALL, "cut"), telling(receiver))
         wait_calls(receiver, 1)
-        assert callback_row(teller, uid)["state"] == "sending"
-        cast(teller, workers=1).clerk.kill()
+        assert callback_row(single, uid)["state"] == "sending"
+        cast(single, workers=1).clerk.kill()
         wait_calls(receiver, 2)
         receiver.gate.set()
-        wait_for(lambda: callback_row(teller, uid)["state"] == "sent", what="the end")
+        wait_for(lambda: callback_row(single, uid)["state"] == "sent", what="the end")
     assert {call.id.replace("-", "") for call in receiver.calls} == {
-        callback_row(teller, uid)["message_id"]
+        callback_row(single, uid)["message_id"]
     }
     assert len(receiver.calls) == 2
 
 
-def test_two_clerks_share_the_work_and_send_each_callback_once(teller: Pixerve) -> None:
-    with endpoint(closed=True) as receiver, second_clerk(teller):
+def test_two_clerks_share_the_work_and_send_each_callback_once(single: Pixerve) -> None:
+    with endpoint(closed=True) as receiver, second_clerk(single):
         uids = [
-            post(teller, another(SMALL, f"both {each}"), telling(receiver)) for each in range(24)
+            post(single, another(SMALL, f"both {each}"), telling(receiver)) for each in range(24)
         ]
         # One clerk has THREADS requests under way at most: more of them prove the other's part.
         wait_calls(receiver, THREADS + 1)
         receiver.gate.set()
         for uid in uids:
-            wait_for(lambda u=uid: sent(teller, u), what="the callback")
+            wait_for(lambda u=uid: sent(single, u), what="the callback")
     assert len(receiver.calls) == len(uids) == len({call.id for call in receiver.calls})
 
 
@@ -204,9 +203,9 @@ def sent(server: Pixerve, uid: str) -> bool:
 @pytest.mark.parametrize(
     "host", ["10.0.0.1", "169.254.169.254", "[::1]", "192.168.1.1", "[::ffff:10.0.0.1]", "0x7f.1"]
 )
-def test_a_private_literal_is_refused_at_the_door(teller: Pixerve, host: str) -> None:
+def test_a_private_literal_is_refused_at_the_door(single: Pixerve, host: str) -> None:
     job = {**QUICK_JOB, "completionCallback": f"http://{host}/hook"}
-    answer = teller.upload(another(SMALL, host), make_token(job))
+    answer = single.upload(another(SMALL, host), make_token(job))
     assert (answer.status, answer.json()["code"]) == (422, "invalid_spec")
     assert answer.json()["field"] == "job.completionCallback"
 

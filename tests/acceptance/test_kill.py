@@ -1,6 +1,7 @@
 """kill -9 of any process: every accepted job still ends, once and right."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -31,6 +32,25 @@ WORKERS = 2
 def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
     with running(tmp_path_factory.mktemp("victim"), PIXERVE_MAX_WORKERS=str(WORKERS)) as server:
         yield server
+
+
+class Sleeper(NamedTuple):
+    """A worker that stopped in the middle of a job."""
+
+    server: Pixerve
+    uid: str
+    worker: psutil.Process
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sleeper]:
+    """Put to sleep before the other tests begin, because a lease takes 30 s to run out."""
+    with running(tmp_path_factory.mktemp("sleeper"), PIXERVE_MAX_WORKERS=str(WORKERS)) as server:
+        uid = post(server, another(PHOTO, "sleeper"), slow_job(500))
+        worker = holder(server, uid)
+        worker.suspend()
+        assert job_row(server, uid)["state"] == "processing"
+        yield Sleeper(server, uid, worker)
 
 
 @pytest.fixture
@@ -187,25 +207,18 @@ def test_a_picture_that_kills_the_converter_twice_fails(victim: Pixerve) -> None
     assert job_row(victim, after)["state"] == "completed"
 
 
-def test_a_worker_that_slept_past_its_lease_writes_nothing(victim: Pixerve) -> None:
-    uid = post(victim, another(PHOTO, "sleeper"), slow_job(360))
-    sleeper = holder(victim, uid)
-    sleeper.suspend()
-    try:
-        held = job_row(victim, uid)
-        assert held["state"] == "processing"
-        wait_ended(victim, [uid], within_s=90)
-        ended = dict(job_row(victim, uid))
-    finally:
-        sleeper.resume()
-    assert (ended["attempts"], ended["lost_leases"]) == (2, 1)
-    assert ended["owner"] == ""
+def test_a_worker_that_slept_past_its_lease_writes_nothing(sleeper: Sleeper) -> None:
+    server, uid = sleeper.server, sleeper.uid
+    wait_ended(server, [uid], within_s=90)
+    ended = dict(job_row(server, uid))
+    assert (ended["attempts"], ended["lost_leases"], ended["owner"]) == (2, 1, "")
 
-    wait_for(lambda: "was given to somebody else" in victim.log, what="the sleeper's waking up")
+    sleeper.worker.resume()
+    wait_for(lambda: "was given to somebody else" in server.log, what="the sleeper's waking up")
 
-    assert dict(job_row(victim, uid)) == ended
-    check_ended_once_and_right(victim, [uid])
-    assert sleeper.is_running()
+    assert dict(job_row(server, uid)) == ended
+    check_ended_once_and_right(server, [uid])
+    assert sleeper.worker.is_running()
 
 
 def test_nothing_is_left_after_the_stop(victim: Pixerve) -> None:

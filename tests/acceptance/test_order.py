@@ -1,9 +1,6 @@
 """Who comes first: realtime before queued, and subjects in turns."""
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from tests.acceptance.evidence import (
     QUICK_JOB,
@@ -15,17 +12,10 @@ from tests.acceptance.evidence import (
     rows,
     wait_ended,
 )
-from tests.server import Pixerve, running
+from tests.server import Pixerve
 
 BACKLOG = 30
 QUEUED: dict[str, Any] = {**QUICK_JOB, "priority": 1}
-
-
-@pytest.fixture(scope="module")
-def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
-    """A server with one worker: what it does comes in one order."""
-    with running(tmp_path_factory.mktemp("single"), PIXERVE_MAX_WORKERS="1") as server:
-        yield server
 
 
 def in_order(server: Pixerve, uids: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.utils.http import http_date
 
+from jobs import pipeline
 from jobs.models import HostedFile
 from tests.api.caller import Api, assert_problem, upload_token
 from tests.jobs.making import HOPPER, SMALL_JOB
@@ -31,8 +32,6 @@ def put(path: str, content: bytes = CONTENT, mtime: int = MTIME) -> Path:
 def test_a_made_file_in_full(api: Api) -> None:
     job = {**SMALL_JOB, "subDir": "a/b"}
     name = api.upload(HOPPER, token=upload_token(job)).json()["expected_files"][0]
-    from jobs import pipeline
-
     pipeline.wake()
     row = HostedFile.objects.get()
     answer = api.get(f"/files/a/b/{name}")
@@ -275,8 +274,6 @@ def test_other_methods(api: Api, method: str) -> None:
 
 def test_a_file_replaced_by_hand_gets_another_etag(api: Api) -> None:
     name = api.upload(HOPPER).json()["expected_files"][0]
-    from jobs import pipeline
-
     pipeline.wake()
     before = api.get(f"/files/{name}")["ETag"]
     put(name, CONTENT)

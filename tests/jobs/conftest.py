@@ -13,6 +13,7 @@ from jobs import pipeline
 
 @pytest.fixture(autouse=True)
 def own_folders(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
     settings.PIXERVE = settings.PIXERVE.model_copy(
         update={"data_dir": tmp_path / "data", "serve_dir": tmp_path / "serve"}
     )

@@ -1,0 +1,155 @@
+"""Cancel, replay, delete outputs: from the list and from a job's page."""
+
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from jobs import staging
+from jobs.admin import actions
+from jobs.models import HostedFile, Job
+from jobs.states import State
+from tests.admin.conftest import MakeJob, host, hosted_path
+
+
+def on_list(client: Client, action: str, jobs: list[Job], **more: str) -> Any:
+    chosen = {"action": action, "_selected_action": [job.pk for job in jobs]}
+    return client.post("/admin/jobs/job/", chosen | more, follow=True)
+
+
+def on_page(client: Client, action: str, job: Job, **more: str) -> Any:
+    return client.post(f"/admin/jobs/job/{job.pk}/act/{action}/", more, follow=True)
+
+
+def said(answer: Any) -> list[str]:
+    return [str(message) for message in answer.context["messages"]]
+
+
+def test_cancel_says_what_happened_to_each_job(staff: Client, make_job: MakeJob) -> None:
+    waiting = [make_job(State.PENDING), make_job(State.PENDING)]
+    busy = make_job(State.PROCESSING, upload_name="busy.jpg")
+    answer = on_list(staff, "cancel_jobs", [*waiting, busy])
+    assert said(answer) == [
+        "Cancelled 2 jobs.",
+        f"busy.jpg ({busy.reference_id[:12]}…): only a pending job can be cancelled; this one is"
+        " processing",
+    ]
+    assert {job.state for job in Job.objects.filter(pk__in=[j.pk for j in waiting])} == {
+        State.CANCELLED
+    }
+    assert not any(staging.folder(job.uid).exists() for job in waiting)
+
+
+def test_cancel_on_the_page(staff: Client, make_job: MakeJob) -> None:
+    job = make_job(State.PENDING)
+    assert said(on_page(staff, "cancel", job)) == ["Cancelled 1 job."]
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+
+
+def test_replay_puts_a_failed_job_back(staff: Client, make_job: MakeJob) -> None:
+    job = make_job(State.FAILED, error_code="broken", error_message="it is")
+    assert said(on_page(staff, "replay", job)) == ["Put back into the queue 1 job."]
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (State.PENDING, "")
+
+
+def test_replay_without_a_source_says_so(staff: Client, make_job: MakeJob) -> None:
+    job = make_job(State.FAILED, source=False)
+    [refusal] = said(on_list(staff, "replay_jobs", [job]))
+    assert "the source of this job is no longer kept" in refusal
+
+
+def test_delete_outputs_asks_first(staff: Client, make_job: MakeJob) -> None:
+    job = make_job(upload_name="holiday.jpg")
+    rendition = host(job)
+    for answer in (
+        on_page(staff, "delete-outputs", job),
+        on_list(staff, "delete_job_outputs", [job]),
+    ):
+        page = unescape(answer.content.decode())
+        assert "Delete outputs of this job?" in page
+        assert "holiday.jpg" in page
+    assert hosted_path(rendition.key).exists()
+
+
+@pytest.mark.parametrize("where", ["page", "list"])
+def test_delete_outputs_removes_files_and_keeps_the_record(
+    where: str, staff: Client, make_job: MakeJob
+) -> None:
+    job = make_job()
+    rendition = host(job)
+    if where == "page":
+        answer = on_page(staff, "delete-outputs", job, confirmed="yes")
+    else:
+        answer = on_list(staff, "delete_job_outputs", [job], confirmed="yes")
+    assert said(answer) == ["Deleted the outputs of 1 job."]
+    assert not hosted_path(rendition.key).exists()
+    assert not HostedFile.objects.filter(path=rendition.key).exists()
+    rendition.refresh_from_db()
+    assert rendition.removed_at is not None
+
+
+def test_delete_outputs_of_a_job_in_flight_is_refused(staff: Client, make_job: MakeJob) -> None:
+    job = make_job(State.PROCESSING)
+    [refusal] = said(on_list(staff, "delete_job_outputs", [job], confirmed="yes"))
+    assert "in flight" in refusal
+
+
+def test_the_confirmation_carries_every_job_along(staff: Client, make_job: MakeJob) -> None:
+    jobs = [make_job() for _ in range(3)]
+    keys = [host(job).key for job in jobs]
+    asked = on_list(staff, "delete_job_outputs", jobs)
+    fields: dict[str, Any] = {"confirmed": "yes"}
+    for name, value in asked.context["fields"]:
+        fields.setdefault(name, []).append(value)
+    answer = staff.post("/admin/jobs/job/", fields, follow=True)
+    assert said(answer) == ["Deleted the outputs of 3 jobs."]
+    assert not any(hosted_path(key).exists() for key in keys)
+
+
+def test_too_many_jobs_at_once_are_refused(
+    staff: Client, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "MOST_JOBS", 2)
+    jobs = [make_job(State.PENDING, source=False) for _ in range(3)]
+    assert said(on_list(staff, "cancel_jobs", jobs, select_across="1")) == [
+        "Choose at most 2 jobs at a time."
+    ]
+    assert Job.objects.filter(state=State.PENDING).count() == 3
+
+
+def test_a_flood_of_refusals_is_cut(staff: Client, make_job: MakeJob) -> None:
+    jobs = [make_job(State.COMPLETED, source=False) for _ in range(12)]
+    messages = said(on_list(staff, "cancel_jobs", jobs))
+    assert len(messages) == actions.MOST_REASONS + 1
+    assert messages[-1] == "2 more jobs refused."
+
+
+def test_the_page_offers_what_suits_the_state(staff: Client, make_job: MakeJob) -> None:
+    done = make_job(State.COMPLETED)
+    host(done)
+    offered = {
+        job.state: [button.label for button in _page(staff, job).context["buttons"]]
+        for job in (
+            make_job(State.PENDING),
+            make_job(State.PROCESSING),
+            make_job(State.FAILED),
+            done,
+        )
+    }
+    assert offered == {
+        "pending": ["Cancel"],
+        "processing": [],
+        "failed": ["Replay"],
+        "completed": ["Delete outputs"],
+    }
+
+
+def _page(client: Client, job: Job) -> Any:
+    return client.get(f"/admin/jobs/job/{job.pk}/change/")
+
+
+def test_an_unknown_action_is_not_found(staff: Client, make_job: MakeJob) -> None:
+    assert on_page(staff, "explode", make_job()).status_code == 404

@@ -1,0 +1,90 @@
+"""GET /schema and /docs: OpenAPI 3.1 that lists every call."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from drf_spectacular.validation import validate_schema
+
+from tests.api.caller import Api
+
+ROUTES = {
+    ("/upload", "post"),
+    ("/status", "get"),
+    ("/cancel", "delete"),
+    ("/failures", "get"),
+    ("/success", "get"),
+    ("/failures/list", "get"),
+    ("/success/list", "get"),
+    ("/files/{path}", "get"),
+    ("/health", "get"),
+    ("/healthz", "get"),
+    ("/livez", "get"),
+    ("/readyz", "get"),
+    ("/version", "get"),
+    ("/token", "post"),
+    ("/token/refresh", "post"),
+    ("/register", "post"),
+    ("/tokens", "post"),
+}
+
+
+@pytest.fixture
+def schema(api: Api) -> dict[str, Any]:
+    answer = api.get("/schema")
+    assert answer.status_code == 200
+    found: dict[str, Any] = yaml.safe_load(answer.body)
+    return found
+
+
+def test_it_is_valid_openapi_3_1(schema: dict[str, Any]) -> None:
+    assert schema["openapi"].startswith("3.1.")
+    validate_schema(schema)
+
+
+def test_every_call_is_listed(schema: dict[str, Any]) -> None:
+    listed = {
+        (path, method)
+        for path, methods in schema["paths"].items()
+        for method in methods
+        if method in {"get", "post", "put", "patch", "delete"}
+    }
+    assert listed >= ROUTES
+
+
+def test_every_call_says_what_it_answers(schema: dict[str, Any]) -> None:
+    for path, method in ROUTES - {("/files/{path}", "get")}:
+        call = schema["paths"][path][method]
+        assert call["summary"]
+        assert call["operationId"]
+        assert any(code.startswith("2") for code in call["responses"])
+
+
+def test_every_refusal_is_a_problem(schema: dict[str, Any]) -> None:
+    for path, method in ROUTES:
+        for code, answer in schema["paths"][path][method]["responses"].items():
+            if code.startswith("4") and "content" in answer:
+                assert list(answer["content"]) == ["application/problem+json"], (path, code)
+
+
+def test_it_comes_as_json_too(api: Api) -> None:
+    answer = api.get("/schema", HTTP_ACCEPT="application/vnd.oai.openapi+json")
+    assert json.loads(answer.body)["openapi"].startswith("3.1.")
+
+
+def test_answers_have_the_shape_that_the_schema_says(api: Api, schema: dict[str, Any]) -> None:
+    shapes = schema["components"]["schemas"]
+    reference = api.finished()
+    for path, name in ((f"/status?hash={reference}", "Status"), ("/health", "Health")):
+        shape = shapes[name]
+        found = api.get(path).json()
+        assert set(shape["required"]) <= set(found) <= set(shape["properties"])
+
+
+def test_docs_are_a_page_without_foreign_scripts(api: Api) -> None:
+    answer = api.get("/docs")
+    assert answer.status_code == 200
+    page = answer.content.decode()
+    assert "swagger" in page.lower()
+    assert "https://cdn" not in page
