@@ -10,6 +10,8 @@ import contextlib
 import gc
 import logging
 import os
+import shutil
+import tempfile
 import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -75,6 +77,17 @@ def _bind_forks() -> None:
     )
 
 
+def _own_work_folder() -> Path:
+    """Where this cluster's converters work; what killed clusters left there goes."""
+    work = Path(settings.PIXERVE.data_dir) / "run" / "work"
+    for left in work.glob("*"):
+        if not Path("/proc", left.name).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    own = work / str(os.getpid())
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return own
+
+
 def run() -> None:
     """Run a cluster until SIGTERM or its death. Returns when it has stopped."""
     _bind_forks()
@@ -83,6 +96,8 @@ def run() -> None:
     path = pid_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.write_text(leases.myself(), encoding="utf-8")
+    work = _own_work_folder()
+    tempfile.tempdir = str(work)
     # The workers share what is loaded by now; frozen, their garbage collectors leave it alone.
     gc.collect()
     gc.freeze()
@@ -90,6 +105,7 @@ def run() -> None:
     cluster.start()
     while cluster.sentinel.is_alive():
         cluster.sentinel.join(timeout=3600)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 class Stopwatch:

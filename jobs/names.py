@@ -9,6 +9,8 @@ import unicodedata
 
 MAX_STEM = 40
 FALLBACK_STEM = "image"
+# `{hash}` with the stem `1_x` would make the names of `{hash}_1` with the stem `x`.
+_LIKE_A_REFERENCE = re.compile(r"([0-9]+)_")
 REFERENCE = re.compile(r"[0-9a-f]{64}(?:_[1-9][0-9]{0,8})?")
 
 
@@ -17,7 +19,9 @@ def safe_stem(upload_name: str) -> str:
     base = upload_name.replace("\\", "/").rsplit("/", 1)[-1]
     stem = base.rsplit(".", 1)[0] if "." in base.lstrip(".") else base
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_]+", "-", plain)[:MAX_STEM].strip("-_") or FALLBACK_STEM
+    safe = re.sub(r"[^A-Za-z0-9_]+", "-", plain)[:MAX_STEM].strip("-_") or FALLBACK_STEM
+    number = _LIKE_A_REFERENCE.match(safe)
+    return f"{number[1]}-{safe[number.end() :]}" if number else safe
 
 
 def output_name(reference: str, stem: str, extension: str, box: tuple[int, int] | None) -> str:

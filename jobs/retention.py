@@ -76,11 +76,15 @@ def _forget_sources() -> int:
 def _forget_jobs() -> int:
     count = 0
     while jobs := list(expired_jobs()[:BATCH]):
+        rows = Job.objects.filter(pk__in=[job.pk for job in jobs])
         with transaction.atomic():
-            expired_jobs().filter(pk__in=[job.pk for job in jobs]).delete()
+            expired_jobs().filter(pk__in=rows.values("pk")).delete()
+        # One that was replayed at this moment is still there, and needs its source.
+        staying = set(rows.values_list("pk", flat=True))
         for job in jobs:
-            staging.discard(job.uid)
-        count += len(jobs)
+            if job.pk not in staying:
+                staging.discard(job.uid)
+        count += len(jobs) - len(staying)
     return count
 
 

@@ -120,6 +120,7 @@ class Incoming:
             folder(self.uid).mkdir(parents=True)
             return source_path(self.uid).open("xb", buffering=0)
         except OSError as error:
+            discard(self.uid)
             raise out_of_space(error) or error from None
 
     def write(self, chunk: bytes) -> None:

@@ -48,10 +48,10 @@ class JobAdmin(ReadOnlyAdmin):
         "name",
         "owner_subject",
         "progress",
-        "size",
-        "priority",
         "created",
         "duration",
+        "size",
+        "priority",
     )
     list_display_links = ("name",)
     list_filter = ("state", PriorityFilter, CreatedFilter, ErrorFilter)

@@ -10,8 +10,8 @@ let hours = [];
 function ago(moment) {
   const passed = Math.max(0, (Date.now() - new Date(moment)) / 1000);
   if (passed < 5) return "just now";
-  if (passed >= 2 * 86400) return `${Math.floor(passed / 86400)} days ago`;
-  return `${passed < 60 ? `${Math.round(passed)} s` : seconds(passed).replace(/ \d+ s$/, "")} ago`;
+  const [length, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([each]) => passed >= each);
+  return `${Math.floor(passed / length)} ${unit} ago`;
 }
 
 function verdict(checks) {

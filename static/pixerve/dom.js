@@ -42,14 +42,16 @@ export function many(count, noun) {
   return `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Call `work` now and then, `pauseMs` after it ended; not while the tab is hidden. */
+/** Call `work` again and again, `pauseMs` after it ended; not while the tab is hidden. */
 export function poll(work, pauseMs) {
   let timer = null;
+  let busy = false;
   async function turn() {
+    if (document.hidden || busy) return;
     clearTimeout(timer);
-    timer = null;
-    if (document.hidden) return;
+    busy = true;
     await work();
+    busy = false;
     timer = setTimeout(turn, pauseMs);
   }
   document.addEventListener("visibilitychange", turn);

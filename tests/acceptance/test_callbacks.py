@@ -16,9 +16,13 @@ from typing import Any
 
 import pytest
 
+from jobs import callbacks
 from jobs.callbacks import THREADS
+from jobs.models import Callback
+from jobs.states import State
 from tests.acceptance.endpoint import Endpoint, endpoint
 from tests.acceptance.evidence import QUICK_JOB, SMALL, another, cast, job_row, post, rows
+from tests.commands.library import make_job
 from tests.server import IMAGES, ROOT, Answer, Pixerve, make_token, running, wait_for
 
 SECRET = "Bearer zebra-crossing-4711"
@@ -176,6 +180,16 @@ def test_two_clerks_share_the_work_and_send_each_callback_once(single: Pixerve) 
         for uid in uids:
             wait_for(lambda u=uid: sent(single, u), what="the callback")
     assert len(receiver.calls) == len(uids) == len({call.id for call in receiver.calls})
+
+
+@pytest.mark.django_db
+def test_a_callback_that_two_clerks_found_is_claimed_by_one() -> None:
+    row = make_job("told", State.COMPLETED).callbacks.create(url="https://a.example/", payload={})
+    copies = [Callback.objects.get(pk=row.pk) for _ in range(2)]
+    assert [callbacks.claim(copy, f"clerk {copy.pk}") for copy in copies] == [True, False]
+    stale = Callback.objects.get(pk=row.pk)
+    assert callbacks.claim(stale, "after a long silence")
+    assert not callbacks.claim(stale, "too late")
 
 
 @contextmanager

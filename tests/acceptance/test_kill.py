@@ -142,6 +142,8 @@ def test_every_job_ends_once_and_right(victim: Pixerve, choose: Choice) -> None:
 
     wait_ended(victim, [*jobs, *late])
     check_ended_once_and_right(victim, [*jobs, *late])
+    # The watchdog is for hangs; a death is no hang.
+    assert "the cluster hangs" not in victim.log
 
 
 def test_a_power_cut_loses_nothing(victim: Pixerve) -> None:
@@ -222,6 +224,14 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing(sleeper: Sleeper) -> 
 
 
 def test_nothing_is_left_after_the_stop(victim: Pixerve) -> None:
+    work = victim.data / "run" / "work"
+    # What the clusters that the tests above killed left there is gone.
+    assert [each.name for each in work.iterdir()] == [
+        str(cast(victim, workers=WORKERS).cluster.pid)
+    ]
     assert len(family(victim)) > WORKERS
+
     assert victim.stop() == 0
+
     assert family(victim) == []
+    assert list(work.iterdir()) == []

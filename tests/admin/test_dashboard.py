@@ -68,7 +68,7 @@ def test_each_end_counts_in_its_own_hour(make_job: MakeJob) -> None:
     fail(job, datetime(2026, 3, 1, 2, 29, tzinfo=UTC))
     day = dashboard.last_day(now)
     hours = {bar["start"]: (bar["completed"], bar["failed"]) for bar in day["hours"]}
-    assert list(hours)[0] == "2026-02-28T03:00:00+00:00"
+    assert next(iter(hours)) == "2026-02-28T03:00:00+00:00"
     assert list(hours)[-1] == "2026-03-01T02:00:00+00:00"
     assert {start: counts for start, counts in hours.items() if any(counts)} == {
         "2026-02-28T03:00:00+00:00": (1, 0),

@@ -57,7 +57,7 @@ def test_a_token_that_holds_with_a_ready_command(staff: Client) -> None:
         ),
         ({"job": job(formats={"bmp": {}})}, "job", "unknown format"),
         ({"job": job(storageKeys={"s3": "nobody"})}, "job", "job.storageKeys.s3:"),
-        ({"job": " " * 20_000}, "job", "at most 16384"),
+        ({"job": "x" * 20_000}, "job", "at most 16384"),
         ({"job": "\u0001"}, "job", "This is not JSON"),
         ({"job": job(subDir="x" * 300)}, "job", "job.subDir:"),
         ({"subject": ""}, "subject", "required"),

@@ -163,6 +163,14 @@ def test_tenants_in_one_folder_never_overwrite_each_other(api: Api) -> None:
     assert all(api.get(f"/files/shared/{name}").status_code == 200 for name in names)
 
 
+def test_no_file_name_leads_to_anothers_outputs(api: Api) -> None:
+    """`{hash}` with `1_p` and `{hash}_1` with `p` would be one name."""
+    ann = api.upload(HOPPER, name="1_p.jpg", token=upload_token(subject="ann")).json()
+    bob = api.upload(HOPPER, name="p.jpg", token=upload_token(subject="bob")).json()
+    assert bob["hash"] == f"{ann['hash']}_1"
+    assert not set(ann["expected_files"]) & set(bob["expected_files"])
+
+
 # Refusals
 
 

@@ -9,6 +9,7 @@ from django.core.cache import cache
 from pytest_django import Settings
 
 from jobs import pipeline
+from tests.api.caller import Api
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +36,9 @@ def one_converter() -> Iterator[None]:
     """The converter child of in-process jobs ends with the tests."""
     yield
     pipeline.converter.close()
+
+
+@pytest.fixture
+def api(transactional_db: None) -> Api:
+    """A client without a token."""
+    return Api()

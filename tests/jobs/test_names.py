@@ -1,0 +1,107 @@
+"""Names of outputs: plain, short, and told apart."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs import names
+
+HASH = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("upload_name", "stem"),
+    [
+        ("photo.jpg", "photo"),
+        ("photo", "photo"),
+        ("my photo (1).jpeg", "my-photo-1"),
+        ("archive.tar.gz", "archive-tar"),
+        (".hidden", "hidden"),
+        ("..hidden.png", "hidden"),
+        ("a/b/c.png", "c"),
+        ("a\\b\\c.png", "c"),
+        ("../../etc/passwd", "passwd"),
+        ("Crème brûlée.png", "Creme-brulee"),
+        ("日本.png", "image"),
+        ("", "image"),
+        ("...", "image"),
+        ("___.png", "image"),
+        ("--.png", "image"),
+        ("x" * 100 + ".png", "x" * 40),
+        ("a" * 39 + " b.png", "a" * 39),
+        ("a_b-c.png", "a_b-c"),
+        ("a\0b\n.png", "a-b"),
+    ],
+)
+def test_stems(upload_name: str, stem: str) -> None:
+    assert names.safe_stem(upload_name) == stem
+
+
+@pytest.mark.parametrize(
+    ("upload_name", "stem"),
+    [
+        ("1_x.jpg", "1-x"),
+        ("20240101_123456.jpg", "20240101-123456"),
+        ("12_34_x.jpg", "12-34_x"),
+        ("(1_x).jpg", "1-x"),
+        ("1.jpg", "1"),
+        ("a1_x.jpg", "a1_x"),
+    ],
+)
+def test_a_stem_never_looks_like_the_end_of_a_reference(upload_name: str, stem: str) -> None:
+    assert names.safe_stem(upload_name) == stem
+
+
+numbers = st.integers(0, 2)
+upload_names = st.text("12_a", max_size=5)
+boxes = st.none() | st.tuples(st.integers(1, 2), st.integers(1, 2))
+
+
+@settings(max_examples=1000)
+@given(numbers, numbers, upload_names, upload_names, boxes, boxes)
+def test_two_references_never_share_an_output_name(
+    one: int,
+    two: int,
+    upload_one: str,
+    upload_two: str,
+    box_one: tuple[int, int] | None,
+    box_two: tuple[int, int] | None,
+) -> None:
+    references = [HASH + (f"_{number}" if number else "") for number in (one, two)]
+    outputs = [
+        names.output_name(reference, names.safe_stem(upload), "jpg", box)
+        for reference, upload, box in zip(
+            references, (upload_one, upload_two), (box_one, box_two), strict=True
+        )
+    ]
+    assert one == two or outputs[0] != outputs[1]
+
+
+@given(st.text(max_size=300))
+def test_a_stem_is_always_safe_and_short(upload_name: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,38}[A-Za-z0-9])?", names.safe_stem(upload_name))
+
+
+def test_outputs_name_the_box_that_was_asked_for() -> None:
+    assert names.output_name("h", "photo", "jpg", (800, 600)) == "h_photo_600_800_.jpg"
+    assert names.output_name("h", "photo", "webp", (400, 400)) == "h_photo_400_400_.webp"
+    assert names.output_name("h", "photo", "png", None) == "h_photo.png"
+
+
+def test_keys() -> None:
+    assert names.object_key("a/b", "x.jpg") == "a/b/x.jpg"
+    assert names.object_key("", "x.jpg") == "x.jpg"
+
+
+@pytest.mark.parametrize("reference", [HASH, f"{HASH}_1", f"{HASH}_42"])
+def test_references(reference: str) -> None:
+    assert names.REFERENCE.fullmatch(reference)
+
+
+@pytest.mark.parametrize(
+    "text", ["", HASH[1:], HASH.upper(), f"{HASH}_", f"{HASH}_0", f"{HASH}_01", f"{HASH}\n", f"x{HASH}"]
+)
+def test_what_is_no_reference(text: str) -> None:
+    assert not names.REFERENCE.fullmatch(text)

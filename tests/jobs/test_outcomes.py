@@ -1,0 +1,138 @@
+"""The ends of a job: everything of it in one transaction."""
+
+import time
+
+import pytest
+from django.db import DatabaseError, connection
+
+from encoders.plan import Rendition as Made
+from jobs import outcomes
+from jobs.leases import LeaseLost
+from jobs.models import Callback, CallbackState, Failure, HostedFile, Job, Rendition, Success
+from jobs.outcomes import Product, Published
+from tests.api.caller import staged_folders
+from tests.jobs.making import SMALL_JOB, claim, make_job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOOK = {
+    **SMALL_JOB,
+    "completionCallback": "http://127.0.0.1:9/hook",
+    "callbackHeaders": {"X-Key": "hush"},
+}
+
+
+def made(job: Job, name: str = "one.jpg") -> Made:
+    return Made(name, "jpg", 40, 30, 1234, "a" * 64, 5.0)
+
+
+def product(job: Job, *names: str) -> Product:
+    published = [Published(name, "a" * 64, 1234, 1, "image/jpeg") for name in names]
+    return Product([made(job, name) for name in names], published)
+
+
+def test_success() -> None:
+    make_job(job=HOOK)
+    job = claim()
+    outcomes.complete(job, product(job, "one.jpg", "two.jpg"))
+    record = Success.objects.get()
+    assert (record.file_count, record.output_bytes, record.subject) == (2, 2468, "alice")
+    assert record.job_data == {key: HOOK[key] for key in HOOK if key != "callbackHeaders"}
+    assert Rendition.objects.count() == HostedFile.objects.count() == 2
+    assert staged_folders() == []
+
+
+def test_the_callback_of_a_success_is_the_original_payload() -> None:
+    make_job(job=HOOK)
+    job = claim()
+    outcomes.complete(job, product(job, "one.jpg"))
+    callback = Callback.objects.get()
+    assert abs(callback.payload.pop("timestamp") - time.time()) < 60
+    assert callback.payload == {
+        "hash": job.reference_id,
+        "status": "completed",
+        "file_count": 1,
+        "job_data": job.spec,
+    }
+    assert (callback.event, callback.url) == ("job.completed", HOOK["completionCallback"])
+    assert (callback.state, callback.attempts_made) == (CallbackState.WAITING, 0)
+    assert "hush" not in callback.sealed_headers
+
+
+def test_the_callback_of_a_failure() -> None:
+    make_job(job=HOOK)
+    job = claim()
+    assert outcomes.fail(job, "damaged_picture", "it is broken")
+    payload = Callback.objects.get().payload
+    assert isinstance(payload.pop("timestamp"), int)
+    assert payload == {
+        "hash": job.reference_id,
+        "status": "failed",
+        "file_count": 0,
+        "job_data": job.spec,
+        "error": {"code": "damaged_picture", "message": "it is broken"},
+    }
+
+
+def test_no_callback_where_none_was_asked_for() -> None:
+    make_job()
+    job = claim()
+    outcomes.complete(job, product(job, "one.jpg"))
+    assert not Callback.objects.exists()
+
+
+def test_failure() -> None:
+    make_job()
+    job = claim()
+    assert outcomes.fail(job, "code", "m" * 5000)
+    record = Failure.objects.get()
+    stored = Job.objects.get()
+    assert (record.code, len(record.message)) == ("code", outcomes.MAX_MESSAGE)
+    assert (stored.error_code, stored.error_message) == ("code", record.message)
+    assert (stored.state, stored.has_source) == ("failed", True)
+    assert len(staged_folders()) == 1
+
+
+def test_ends_happen_once() -> None:
+    make_job(job=HOOK)
+    job = claim()
+    outcomes.complete(job, product(job, "one.jpg"))
+    with pytest.raises(LeaseLost):
+        outcomes.complete(job, product(job, "two.jpg"))
+    assert outcomes.fail(job, "code", "message") is False
+    counts = [model.objects.count() for model in (Success, Failure, Callback, Rendition)]
+    assert counts == [1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "table", ["jobs_rendition", "jobs_hostedfile", "jobs_success", "jobs_callback"]
+)
+def test_all_or_nothing(table: str) -> None:
+    make_job(job=HOOK)
+    job = claim()
+
+    def break_at(execute: object, sql: str, *args: object) -> object:
+        if sql.startswith("INSERT") and f'"{table}"' in sql:
+            raise DatabaseError("the disk is on fire")
+        return execute(sql, *args)  # type: ignore[operator]
+
+    with connection.execute_wrapper(break_at), pytest.raises(DatabaseError):
+        outcomes.complete(job, product(job, "one.jpg"))
+    assert Job.objects.get().state == "processing"
+    for model in (Success, Callback, Rendition, HostedFile):
+        assert not model.objects.exists()
+    assert len(staged_folders()) == 1
+    outcomes.complete(job, product(job, "one.jpg"))
+    assert Job.objects.get().state == "completed"
+
+
+def test_a_newer_job_replaces_the_older_ones_outputs() -> None:
+    old = make_job()
+    outcomes.complete(claim(), product(old, "one.jpg", "two.jpg"))
+    new = make_job()
+    outcomes.complete(claim(), product(new, "one.jpg"))
+    superseded = dict(old.renditions.values_list("name", "superseded"))
+    assert superseded == {"one.jpg": True, "two.jpg": False}
+    assert not new.renditions.get().superseded
+    owners = dict(HostedFile.objects.values_list("path", "job"))
+    assert owners == {"one.jpg": new.pk, "two.jpg": old.pk}

@@ -1,0 +1,282 @@
+"""Retention: to the day, without a race, and never an output."""
+
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
+
+from jobs import lifecycle, pipeline, retention, staging
+from jobs.models import Callback, CallbackState, Failure, HostedFile, Job, Reference, Success
+from jobs.retention import Pruned, prune_jobs, prune_staging
+from tests.api.caller import Api, staged_folders, upload_token
+from tests.jobs.making import HOPPER, TRUNCATED, make_job, picture, put_in_state
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Configure = Callable[..., None]
+
+
+def ended(state: str, days_ago: float, number: int = 0, **fields: Any) -> Job:
+    job = make_job(f"s{number}", picture(number))
+    moment = timezone.now() - timedelta(days=days_ago)
+    put_in_state(job, state, **{"has_source": state == "failed", **fields})
+    if state != "failed":
+        staging.discard(job.uid)
+    Job.objects.filter(pk=job.pk).update(finished_at=moment)
+    job.refresh_from_db()
+    return job
+
+
+def left() -> set[int]:
+    return set(Job.objects.values_list("pk", flat=True))
+
+
+@pytest.mark.parametrize("state", ["completed", "failed", "cancelled"])
+def test_records_go_after_their_days(configure: Configure, state: str) -> None:
+    configure(retention_days=10, failed_retention_days=10)
+    young = ended(state, 9.99, 1)
+    ended(state, 10.01, 2)
+    assert prune_jobs().jobs == 1
+    assert left() == {young.pk}
+
+
+@pytest.mark.parametrize("state", ["created", "pending", "processing"])
+def test_what_has_not_ended_stays_however_old(state: str) -> None:
+    job = put_in_state(make_job(), state)
+    Job.objects.update(created_at=timezone.now() - timedelta(days=1000), finished_at=None)
+    assert prune_jobs() == Pruned()
+    assert left() == {job.pk}
+    assert staging.source_path(job.uid).exists()
+
+
+def test_final_records_go_with_their_job(configure: Configure) -> None:
+    for state, model in (("completed", Success), ("failed", Failure)):
+        job = ended(state, 40, hash(state) % 1000)
+        fields = {"file_count": 1} if model is Success else {"code": "x", "message": "y"}
+        model.objects.create(
+            job=job, reference=job.reference, subject=job.subject, job_data={}, **fields
+        )
+    prune_jobs()
+    assert not Success.objects.exists()
+    assert not Failure.objects.exists()
+
+
+@pytest.mark.parametrize("state", [CallbackState.WAITING, CallbackState.SENDING])
+def test_a_callback_under_way_keeps_its_job(state: str) -> None:
+    job = ended("completed", 100)
+    callback = Callback.objects.create(
+        job=job, event="x", url="http://127.0.0.1/", payload={}, state=state
+    )
+    assert prune_jobs().jobs == 0
+    callback.state = CallbackState.GIVEN_UP
+    callback.save()
+    assert prune_jobs().jobs == 1
+
+
+def test_sources_of_failed_jobs_go_earlier(configure: Configure) -> None:
+    configure(failed_retention_days=7)
+    young, old = ended("failed", 6.99, 1), ended("failed", 7.01, 2)
+    assert prune_jobs() == Pruned(sources=1)
+    assert staging.source_path(young.uid).exists()
+    assert not staging.folder(old.uid).exists()
+    assert list(Job.objects.order_by("id").values_list("has_source", flat=True)) == [True, False]
+
+
+def test_nothing_is_kept_for_replay_where_the_owner_says_so(configure: Configure) -> None:
+    configure(failed_retention_days=0)
+    job = ended("failed", 0.001)
+    assert prune_jobs().sources == 1
+    assert not staging.folder(job.uid).exists()
+
+
+def test_references_go_only_when_unused() -> None:
+    ended("completed", 100, 1)
+    kept = ended("completed", 1, 2)
+    hosted = ended("completed", 100, 3)
+    HostedFile.objects.create(
+        path="x", reference=hosted.reference, sha256="0", bytes=1, mtime_ns=1, media_type="a/b"
+    )
+    assert prune_jobs() == Pruned(jobs=2, references=1)
+    names = set(Reference.objects.values_list("name", flat=True))
+    assert names == {kept.reference_id, hosted.reference_id}
+
+
+def test_a_dry_run_says_the_same_and_does_nothing(configure: Configure) -> None:
+    configure(retention_days=30, failed_retention_days=7)
+    for number, (state, days) in enumerate(
+        [("completed", 31), ("failed", 31), ("failed", 8), ("completed", 1), ("cancelled", 31)]
+    ):
+        ended(state, days, number)
+    before = left(), len(staged_folders()), Reference.objects.count()
+    said = prune_jobs(dry_run=True)
+    assert (left(), len(staged_folders()), Reference.objects.count()) == before
+    assert prune_jobs() == said == Pruned(jobs=3, sources=2, references=3)
+    assert prune_jobs() == Pruned()
+
+
+def test_many_at_once(configure: Configure) -> None:
+    job = ended("completed", 100)
+    Job.objects.bulk_create(
+        Job(
+            subject="bulk",
+            sha256="0" * 64,
+            reference=job.reference,
+            state="completed",
+            spec={},
+            upload_name="x",
+            stem="x",
+            source_format="png",
+            source_bytes=1,
+            total=1,
+            finished_at=job.finished_at,
+        )
+        for _ in range(2 * retention.BATCH)
+    )
+    assert prune_jobs() == Pruned(jobs=2 * retention.BATCH + 1, references=1)
+
+
+def test_hosted_files_survive_their_record(api: Api) -> None:
+    answer = api.upload(HOPPER, token=upload_token())
+    pipeline.wake()
+    (name,) = answer.json()["expected_files"]
+    before = api.get(f"/files/{name}")
+    Job.objects.update(finished_at=timezone.now() - timedelta(days=100))
+    assert prune_jobs().jobs == 1
+    after = api.get(f"/files/{name}")
+    assert (after.status_code, after.body, after["ETag"]) == (200, before.body, before["ETag"])
+    row = HostedFile.objects.get()
+    assert (row.job, row.reference_id) == (None, answer.json()["hash"])
+
+
+def test_after_the_record_went_the_same_subject_replaces_its_file(api: Api) -> None:
+    first = api.upload(HOPPER).json()
+    pipeline.wake()
+    Job.objects.update(finished_at=timezone.now() - timedelta(days=100))
+    prune_jobs()
+    stranger = api.upload(HOPPER, token=upload_token(subject="bob")).json()
+    assert stranger["hash"] == f"{first['hash']}_1"
+    assert api.upload(HOPPER).json()["expected_files"] == first["expected_files"]
+
+
+def in_the_middle(table: str, act: Callable[[], object]) -> Any:
+    """Acts once, just after the first rows were read from `table`."""
+    acted = []
+
+    def wrapper(execute: Callable[..., Any], sql: str, *args: object) -> Any:
+        result = execute(sql, *args)
+        if not acted and sql.startswith("SELECT") and f'FROM "{table}"' in sql:
+            acted.append(True)
+            act()
+        return result
+
+    return connection.execute_wrapper(wrapper)
+
+
+@pytest.mark.parametrize(("retention_days", "kept_days"), [(30, 7), (7, 30)])
+def test_a_replay_in_the_middle_of_pruning_keeps_its_source(
+    configure: Configure, retention_days: int, kept_days: int
+) -> None:
+    configure(retention_days=retention_days, failed_retention_days=kept_days)
+    job = make_job("ann", TRUNCATED)
+    pipeline.wake()
+    Job.objects.update(finished_at=timezone.now() - timedelta(days=10))
+    job.refresh_from_db()
+    replayed = Job.objects.get(pk=job.pk)
+    stage = prune_jobs if kept_days < retention_days else retention._forget_jobs
+    with in_the_middle("jobs_job", lambda: lifecycle.replay(replayed)):
+        stage()
+    job.refresh_from_db()
+    assert job.state == "pending"
+    assert staging.source_path(job.uid).exists()
+
+
+# Staging
+
+
+def age(path: Path, hours: float) -> None:
+    moment = time.time() - hours * 3600
+    os.utime(path, (moment, moment))
+
+
+def test_orphaned_folders_go_when_they_are_old() -> None:
+    staging.root().mkdir(parents=True)
+    for name, hours in (("0" * 8, 7), ("1" * 8, 5)):
+        folder = staging.root() / f"{name}-0000-4000-8000-000000000000"
+        folder.mkdir()
+        (folder / "source").write_bytes(b"half")
+        age(folder, hours)
+    assert prune_staging(dry_run=True) == 1
+    assert len(staged_folders()) == 2
+    assert prune_staging() == 1
+    assert [folder.name[:8] for folder in staged_folders()] == ["1" * 8]
+
+
+@pytest.mark.parametrize("state", ["created", "pending", "processing", "failed"])
+def test_what_a_job_needs_stays_however_old(state: str) -> None:
+    job = put_in_state(make_job(), state)
+    age(staging.folder(job.uid), 10_000)
+    assert prune_staging(min_age_s=0) == 0
+    assert staging.source_path(job.uid).exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "has_source"), [("completed", False), ("cancelled", False), ("failed", False)]
+)
+def test_what_an_ended_job_left_goes_at_once(state: str, has_source: bool) -> None:
+    job = put_in_state(make_job(), state, has_source=has_source)
+    assert staging.folder(job.uid).exists()
+    assert prune_staging() == 1
+    assert staged_folders() == []
+
+
+def test_half_written_hosted_files_go_too() -> None:
+    root = Path(settings.PIXERVE.serve_dir)
+    root.mkdir()
+    (root / ".tmp-0011223344556677").write_bytes(b"half")
+    (root / "whole.jpg").write_bytes(b"whole")
+    prune_staging()
+    # Just written: its publish may still be under way.
+    assert {file.name for file in root.iterdir()} == {".tmp-0011223344556677", "whole.jpg"}
+
+
+def test_without_any_folder() -> None:
+    assert prune_staging() == 0
+
+
+# Commands
+
+
+def told(*arguments: str, **options: Any) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out, **options)
+    return out.getvalue().strip()
+
+
+def test_prune_jobs_says_what_it_did() -> None:
+    ended("failed", 100)
+    assert told("prune_jobs", "--dry-run") == (
+        "would remove 1 jobs, 1 kept sources, 1 unused references"
+    )
+    assert told("prune_jobs") == "removed 1 jobs, 1 kept sources, 1 unused references"
+
+
+def test_prune_staging_says_what_it_did() -> None:
+    put_in_state(make_job(), "completed")
+    assert told("prune_staging", "--dry-run").startswith("would remove 1 ")
+    assert told("prune_staging", "--min-age", "0").startswith("removed 1 ")
+
+
+def test_the_daily_schedule_does_both() -> None:
+    ended("completed", 100, 1)
+    put_in_state(make_job(), "cancelled")
+    retention.daily()
+    assert Job.objects.count() == 1
+    assert staged_folders() == []
