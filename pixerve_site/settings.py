@@ -18,7 +18,7 @@ DEBUG = False
 
 _https = PIXERVE.public_url.startswith("https://")
 _public_host = urlsplit(PIXERVE.base_url).hostname or "127.0.0.1"
-ALLOWED_HOSTS = [*PIXERVE.allowed_hosts] or [_public_host, "localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = [*PIXERVE.allowed_hosts, _public_host, "localhost", "127.0.0.1", "[::1]"]
 CSRF_TRUSTED_ORIGINS = [PIXERVE.public_url] if PIXERVE.public_url else []
 
 INSTALLED_APPS = [

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, parse_http_date_safe
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from delivery.errors import DeliveryError, HostingFailed
@@ -177,6 +178,7 @@ def _answer(request: HttpRequest, path: str, handle: HostedHandle) -> HttpRespon
     return response
 
 
+@csrf_exempt
 @require_safe
 def hosted_file(request: HttpRequest, path: str) -> HttpResponseBase:
     """One hosted file; folders are not listed, and nothing outside the root exists."""

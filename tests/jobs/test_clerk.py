@@ -1,0 +1,160 @@
+"""The clerk: one loop for what is due, and a watchdog for what hangs."""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import OperationalError, connection
+
+from jobs import bells, cluster, leases
+from jobs.bells import Bell
+from jobs.clerk import Clerk, Watchdog, kill_cluster
+from jobs.models import Job
+from tests.acceptance.endpoint import endpoint
+from tests.jobs.making import claim, make_job, picture
+from tests.jobs.test_callbacks import owed
+from tests.server import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Configure = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def own_bells(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("queue", "clerk"):
+        monkeypatch.setattr(bells, name, Bell(name))
+
+
+@pytest.fixture
+def main_process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that passes for the cluster's main one."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    cluster.pid_file().parent.mkdir(parents=True)
+    cluster.pid_file().write_text(leases.owner_of(process.pid))
+    yield process
+    process.kill()
+    process.communicate()
+
+
+# The watchdog
+
+
+def test_a_job_that_nobody_claims_kills_the_cluster(main_process: subprocess.Popen[bytes]) -> None:
+    make_job()
+    dog = Watchdog(hang_s=0.2)
+    assert dog.look() is False
+    assert wait_for(dog.look, within_s=20)
+    assert main_process.wait(10) == -signal.SIGKILL
+
+
+def test_an_empty_queue_is_no_hang(main_process: subprocess.Popen[bytes]) -> None:
+    dog = Watchdog(hang_s=0.0)
+    assert [dog.look() for _ in range(3)] == [False] * 3
+    assert main_process.poll() is None
+
+
+def test_progress_is_no_hang(main_process: subprocess.Popen[bytes]) -> None:
+    for number in range(5):
+        make_job("ann", picture(number))
+    dog = Watchdog(hang_s=0.0)
+    dog.look()
+    for _ in range(4):
+        Job.objects.filter(pk=claim().pk).update(state="completed", owner="")
+        assert dog.look() is False
+
+
+def test_busy_workers_are_no_hang(
+    main_process: subprocess.Popen[bytes], configure: Configure
+) -> None:
+    configure(max_workers=1)
+    make_job("ann", picture(1))
+    make_job("ann", picture(2))
+    claim(leases.myself())
+    dog = Watchdog(hang_s=0.0)
+    assert [dog.look() for _ in range(3)] == [False] * 3
+
+
+def test_busy_workers_of_another_host_do_not_count(
+    main_process: subprocess.Popen[bytes], configure: Configure
+) -> None:
+    configure(max_workers=1)
+    make_job("ann", picture(1))
+    make_job("ann", picture(2))
+    claim("otherhost@0123abcd/1/1")
+    dog = Watchdog(hang_s=0.0)
+    assert [dog.look() for _ in range(2)] == [False, True]
+
+
+def test_a_second_look_after_the_kill_waits_again(main_process: subprocess.Popen[bytes]) -> None:
+    make_job()
+    dog = Watchdog(hang_s=0.0)
+    dog.look()
+    assert dog.look() is True
+    main_process.wait(10)
+    assert dog.look() is False  # a dead cluster is the supervisor's business
+
+
+def test_what_the_killed_cluster_held_is_excused(main_process: subprocess.Popen[bytes]) -> None:
+    make_job()
+    claim(leases.myself())
+    assert kill_cluster() is True
+    assert Job.objects.get().excused
+
+
+@pytest.mark.parametrize("owner", ["otherhost@0123abcd/1/1", "nonsense", ""])
+def test_no_cluster_of_ours_is_killed(owner: str) -> None:
+    assert kill_cluster() is False
+    cluster.pid_file().parent.mkdir(parents=True, exist_ok=True)
+    cluster.pid_file().write_text(owner)
+    assert kill_cluster() is False
+
+
+def test_a_pid_that_is_somebody_elses_by_now() -> None:
+    host, pid, start = leases.myself().split("/")
+    cluster.pid_file().parent.mkdir(parents=True)
+    cluster.pid_file().write_text(f"{host}/{pid}/{int(start) - 1}")
+    assert kill_cluster() is False
+
+
+# The loop
+
+
+def test_one_tick_does_all_that_is_due(configure: Configure) -> None:
+    with endpoint() as receiver:
+        owed(receiver.url, 1)
+        make_job("bob", picture(2))
+        claim(f"{leases.myself().rpartition('/')[0]}/1")  # a process that is dead
+        clerk = Clerk()
+        clerk.tick()
+        clerk._sender.close()
+    assert len(receiver.calls) == 1
+    assert Job.objects.get(subject="bob").state == "pending"
+
+
+def test_stop_ends_the_loop_at_once() -> None:
+    clerk = Clerk()
+    stopper = threading.Timer(0.1, clerk.stop)
+    stopper.start()
+    clerk.run()
+    stopper.join()
+
+
+def test_a_database_that_is_away_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    clerk = Clerk()
+    looks = []
+
+    def away_twice(execute: Callable[..., object], *args: object) -> object:
+        looks.append(True)
+        if len(looks) <= 2:
+            bells.clerk.ring()
+            raise OperationalError("away")
+        clerk.stop()
+        return execute(*args)
+
+    with connection.execute_wrapper(away_twice):
+        clerk.run()
+    assert caplog.text.count("the database is away") == 2
+    assert len(looks) > 2
