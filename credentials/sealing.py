@@ -31,7 +31,7 @@ def unseal(sealed: str, *, purpose: str) -> object:
         bound_to, value = json.loads(
             _fernet(settings.KEYS.credential_keys).decrypt(sealed.encode())
         )
-    except (InvalidToken, ValueError):
+    except (InvalidToken, ValueError, TypeError):
         raise Unreadable("sealed with a key that is not in PIXERVE_CREDENTIAL_KEYS") from None
     if bound_to != purpose:
         raise Unreadable("sealed for another purpose")

@@ -98,6 +98,8 @@ class Job(models.Model):
             models.Index(fields=["reference", "-id"], name="job_by_reference"),
             # status by token: my newest with this content
             models.Index(fields=["sha256", "subject", "-id"], name="job_by_content"),
+            # admin search: a subject's jobs, newest first
+            models.Index(fields=["subject", "-id"], name="job_by_subject"),
             # admin filters; reaper and watchdog: the few that are processing
             models.Index(fields=["state", "-id"], name="job_by_state"),
             # retention

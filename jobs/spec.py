@@ -35,6 +35,7 @@ DEFAULT_SPEED = 6
 MAX_PRIORITY = 1000
 MAX_SUB_DIR = 200
 ANY_SIDE = 2**31 - 1
+_WORDS = {"extra_forbidden": "unknown field", "missing": "required"}
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 Box = tuple[int, int]
@@ -211,7 +212,7 @@ def parse(job: object) -> JobSpec:
         found = [
             {
                 "field": _path((*each["loc"], *filter(None, [each.get("ctx", {}).get("field")]))),
-                "message": each["msg"],
+                "message": _WORDS.get(each["type"], each["msg"]),
             }
             for each in error.errors(include_url=False, include_input=False)[:20]
         ]

@@ -23,6 +23,7 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 UPLOAD_PATH = "/upload"
 OTHER_LIMIT = 2**20
+MAX_DIGITS = 20  # of a Content-Length; no file is longer, and Python reads no endless numbers
 LINGER_S = 2.0
 LINGER_BYTES = 8 * 2**20
 
@@ -114,7 +115,7 @@ def _length_of(environ: Environ) -> int | None:
     if "HTTP_TRANSFER_ENCODING" in environ and environ.get("wsgi.input_terminated"):
         return None
     declared = environ.get("CONTENT_LENGTH") or "0"
-    if not (declared.isascii() and declared.isdigit()):
+    if not (declared.isascii() and declared.isdigit() and len(declared) < MAX_DIGITS):
         raise BadRequest("malformed_request", "Content-Length is not a number")
     return int(declared)
 

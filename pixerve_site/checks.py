@@ -18,10 +18,23 @@ from jobs import tokens
 from pixerve_site.config import unknown_names
 
 
+def _shared_secrets() -> set[bytes]:
+    """What upload tokens may be signed with and verified with alike."""
+    try:
+        keys = tokens.verifying_keys(settings.KEYS.jwt_secret, settings.KEYS.jwt_keys)
+    except tokens.KeyConfigError:
+        return set()  # pixerve.E002 says so
+    return {
+        key.key if isinstance(key.key, bytes) else key.key.encode()
+        for key in keys
+        if key.algorithm.startswith("HS")
+    }
+
+
 @register("pixerve")
 def check_separate_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     """Whoever mints upload tokens must not be able to become staff."""
-    if settings.KEYS.jwt_secret not in {settings.SECRET_KEY, settings.STAFF_TOKEN_KEY}:
+    if not _shared_secrets() & {settings.SECRET_KEY.encode(), settings.STAFF_TOKEN_KEY.encode()}:
         return []
     return [
         Error(

@@ -68,6 +68,8 @@ def _checked_secret(secret: str, name: str) -> str:
 
 
 def _checked_fernet(keys: tuple[str, ...]) -> tuple[str, ...]:
+    if not keys:
+        raise ConfigError("PIXERVE_CREDENTIAL_KEYS: there is no key in it")
     for number, key in enumerate(keys, 1):
         try:
             Fernet(key)

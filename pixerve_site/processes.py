@@ -62,12 +62,13 @@ class Heir:
     """
 
     def __init__(self) -> None:
-        self._start()
+        self._start(())
 
-    def _start(self) -> None:
+    def _start(self, sids: Iterable[int]) -> None:
+        """With the sessions as arguments, so that no heir ever lives without knowing them."""
         reader, self._writer = os.pipe()
         # -I: the heir must not import our neighbours instead of the standard library.
-        argv = [sys.executable, "-I", __file__]
+        argv = [sys.executable, "-I", __file__, *map(str, sids)]
         self._process = subprocess.Popen(argv, stdin=reader, start_new_session=True)
         os.close(reader)
 
@@ -77,9 +78,10 @@ class Heir:
 
     def tell(self, sids: Iterable[int]) -> None:
         """Name the sessions to kill; replaces what was told before. Replaces a dead heir too."""
+        sids = list(sids)
         if self._process.poll() is not None:
             os.close(self._writer)
-            self._start()
+            self._start(sids)
         with suppress(BrokenPipeError):  # just died: its SIGCHLD brings us here again
             os.write(self._writer, f"{' '.join(map(str, sids))}\n".encode())
 
@@ -96,7 +98,7 @@ def _inherit() -> None:
     """The heir's life: remember the last line of standard input; at its end, kill who is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    sids: set[int] = set()
+    sids = {int(sid) for sid in sys.argv[1:]}
     for line in sys.stdin:
         sids = {int(sid) for sid in line.split()}
     while left := [p.pid for p in processes() if p.sid in sids and not p.ended]:

@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from jobs.admin.base import ReadOnlyAdmin, badge, job_link, moment, short
-from jobs.admin.job import find_jobs
-from jobs.models import Callback, CallbackState, Job
+from jobs.admin.job import newest_jobs
+from jobs.models import Callback, CallbackState
 
 
 @admin.register(Callback)
@@ -24,7 +24,7 @@ class CallbackAdmin(ReadOnlyAdmin):
     search_help_text = "A job's hash, reference, id or subject, exactly"
 
     def find(self, rows: QuerySet[Callback], term: str) -> QuerySet[Callback]:
-        return rows.filter(job__in=find_jobs(Job.objects.all(), term).values("pk"))
+        return rows.filter(job__in=newest_jobs(term))
 
     @admin.display(description="State")
     def state_label(self, callback: Callback) -> SafeString:

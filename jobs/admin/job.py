@@ -20,7 +20,15 @@ from django.views.decorators.http import require_POST
 from jobs import names
 from jobs.admin import actions, job_page, trial_token
 from jobs.admin.actions import ACTIONS, Action
-from jobs.admin.base import ReadOnlyAdmin, badge, elapsed, first_that_finds, moment, short
+from jobs.admin.base import (
+    MOST_ROWS,
+    ReadOnlyAdmin,
+    badge,
+    elapsed,
+    first_that_finds,
+    moment,
+    short,
+)
 from jobs.admin.filters import CreatedFilter, ErrorFilter, PriorityFilter
 from jobs.models import Job
 from jobs.states import State
@@ -39,6 +47,11 @@ def find_jobs(rows: QuerySet[Job], term: str) -> QuerySet[Job]:
     with contextlib.suppress(ValueError):
         readings.append(rows.filter(uid=uuid.UUID(term)))
     return first_that_finds([*readings, rows.filter(subject=term)])
+
+
+def newest_jobs(term: str) -> QuerySet[Job, Any]:
+    """The ids of the newest jobs that `term` names, for the lists of what belongs to them."""
+    return find_jobs(Job.objects.order_by("-id"), term).values("pk")[:MOST_ROWS]
 
 
 @admin.register(Job)

@@ -9,8 +9,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs.admin.base import ReadOnlyAdmin, badge, job_link, moment, short
-from jobs.admin.job import find_jobs
-from jobs.models import Failure, Job, Success
+from jobs.admin.job import newest_jobs
+from jobs.models import Failure, Success
 
 
 class RecordAdmin(ReadOnlyAdmin):
@@ -22,8 +22,7 @@ class RecordAdmin(ReadOnlyAdmin):
     search_help_text = "Hash, reference, job id or subject, exactly"
 
     def find(self, rows: QuerySet[Any], term: str) -> QuerySet[Any]:
-        jobs = find_jobs(Job.objects.all(), term).values("pk")
-        return rows.filter(job__in=jobs)
+        return rows.filter(job__in=newest_jobs(term))
 
     @admin.display(description="Picture")
     def picture(self, record: Success | Failure) -> SafeString | str:

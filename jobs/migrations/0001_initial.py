@@ -193,6 +193,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='job',
+            index=models.Index(fields=['subject', '-id'], name='job_by_subject'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
             index=models.Index(fields=['state', '-id'], name='job_by_state'),
         ),
         migrations.AddIndex(

@@ -48,6 +48,8 @@ def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sleeper]:
     with running(tmp_path_factory.mktemp("sleeper"), PIXERVE_MAX_WORKERS=str(WORKERS)) as server:
         uid = post(server, another(PHOTO, "sleeper"), slow_job(500))
         worker = holder(server, uid)
+        staging = server.data / "staging"
+        wait_for(lambda: [*staging.rglob("*.part")], what="a rendition in the making")
         worker.suspend()
         assert job_row(server, uid)["state"] == "processing"
         yield Sleeper(server, uid, worker)

@@ -21,7 +21,7 @@ def fill_with_jobs(first: Job, count: int) -> None:
         "uid": "printf('%%032x', n)",
         "state": "CASE WHEN n %% 20 = 0 THEN 'failed' ELSE 'completed' END",
         "error_code": "CASE WHEN n %% 20 = 0 THEN 'damaged_picture' ELSE '' END",
-        "subject": "'user-' || (n %% 500)",
+        "subject": "CASE WHEN n %% 50 THEN 'large' ELSE 'user-' || (n %% 500) END",
         "created_at": "datetime('now', (-n) || ' seconds')",
     }
     numbers = (
@@ -64,10 +64,14 @@ def test_every_page_is_fast_with_a_hundred_thousand_jobs(staff: Client, make_job
         "/admin/jobs/job/?error=damaged_picture",
         f"/admin/jobs/job/?q={job.uid}",
         f"/admin/jobs/job/?q={job.sha256}",
-        "/admin/jobs/job/?q=user-7",
+        "/admin/jobs/job/?q=user-50",
+        "/admin/jobs/job/?q=large",
         "/admin/jobs/job/?q=nobody",
         "/admin/jobs/success/",
-        "/admin/jobs/success/?q=user-7",
+        "/admin/jobs/success/?q=user-50",
+        "/admin/jobs/success/?q=large",
+        "/admin/jobs/failure/?q=large",
+        "/admin/jobs/callback/?q=large",
         "/admin/jobs/failure/?code=damaged_picture",
     ]
     for page in pages:

@@ -13,8 +13,15 @@ from tests.server import make_token, multipart
 PROBLEM_KEYS = {"type", "title", "status", "detail", "code"}
 
 
-def upload_token(job: dict[str, Any] | None = SMALL_JOB, subject: str = "alice", **rest: Any) -> str:
-    return make_token(job, subject=subject, secret=settings.KEYS.jwt_secret, **rest)
+def upload_secret() -> str:
+    """What upload tokens are signed with here."""
+    return str(settings.KEYS.jwt_secret)
+
+
+def upload_token(
+    job: dict[str, Any] | None = SMALL_JOB, subject: str = "alice", **rest: Any
+) -> str:
+    return make_token(job, subject=subject, secret=upload_secret(), **rest)
 
 
 def assert_problem(answer: Any, status: int, code: str, field: str | None = None) -> dict[str, Any]:
@@ -56,7 +63,9 @@ class Api:
     def get(self, path: str, **options: Any) -> Any:
         return self.call("GET", path, **options)
 
-    def post_json(self, path: str, data: object, *, token: str | None = None, **options: Any) -> Any:
+    def post_json(
+        self, path: str, data: object, *, token: str | None = None, **options: Any
+    ) -> Any:
         if token is not None:
             options["HTTP_AUTHORIZATION"] = f"Bearer {token}"
         return self.client.post(path, data, content_type="application/json", **options)
@@ -70,7 +79,9 @@ class Api:
             "POST", "/upload", token=token, data=body, content_type=content_type, **options
         )
 
-    def upload(self, content: bytes = DOT, *, name: str = "dot.png", token: str | None = None) -> Any:
+    def upload(
+        self, content: bytes = DOT, *, name: str = "dot.png", token: str | None = None
+    ) -> Any:
         return self.send([("file", name, content)], token or upload_token())
 
     def accepted(self, content: bytes = DOT, **options: Any) -> str:

@@ -135,9 +135,7 @@ def test_a_database_that_is_away_is_not_ready_but_alive(api: Api, configure: Con
         assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
         assert api.get("/livez").status_code == 200
         assert api.get("/health").status_code == 200
-        body = assert_problem(
-            api.get(f"/status?hash={'0' * 64}"), 503, "database_unavailable"
-        )
+        body = assert_problem(api.get(f"/status?hash={'0' * 64}"), 503, "database_unavailable")
     assert "away" not in body["detail"]
 
 

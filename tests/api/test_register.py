@@ -38,13 +38,14 @@ def test_anyone_where_registration_is_open(api: Api, configure: Configure) -> No
     configure(open_registration=True)
     assert register(api).status_code == 201
     user = User.objects.get(username="nina")
-    assert not (user.is_staff or user.is_superuser)
+    assert (user.is_staff, user.is_superuser) == (False, False)
 
 
 @pytest.mark.parametrize("field", ["is_staff", "is_superuser", "is_active", "groups", "id", "pk"])
 def test_nobody_raises_himself(api: Api, configure: Configure, field: str) -> None:
     configure(open_registration=True)
-    assert_problem(register(api, **{field: True}), 400, "invalid_input", field)
+    answer = api.post_json("/register", {**GOOD, field: True})
+    assert_problem(answer, 400, "invalid_input", field)
     assert not User.objects.exists()
 
 
@@ -69,7 +70,7 @@ def test_a_name_is_taken_whatever_its_case(
         ("username", "\u202eabc"),
         ("username", "\ud800"),
         ("username", None),
-        ("username", 5.5e300 * 10**10),
+        ("username", True),
         ("username", ["nina"]),
         ("password", ""),
         ("password", "short"),
@@ -86,9 +87,8 @@ def test_a_name_is_taken_whatever_its_case(
     ],
 )
 def test_bad_values_are_named(api: Api, staff: str, field: str, value: object) -> None:
-    if value == float("inf"):
-        value = True
-    body = assert_problem(register(api, staff, **{field: value}), 400, "invalid_input", field)
+    answer = api.post_json("/register", {**GOOD, field: value}, token=staff)
+    body = assert_problem(answer, 400, "invalid_input", field)
     assert body["errors"][0]["field"] == field
     assert not User.objects.filter(username="nina").exists()
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
 
-from tests.api.caller import Api, assert_problem
+from tests.api.caller import Api, assert_problem, upload_secret
 from tests.api.conftest import PASSWORD
 
 Configure = Callable[..., None]
@@ -191,7 +191,7 @@ def test_a_staff_token_signed_with_the_upload_key_opens_nothing(
     api: Api, staff_user: User, method: str, path: str
 ) -> None:
     real = jwt.decode(sign_in(api).json()["access"], options={"verify_signature": False})
-    token = forged(staff_user, settings.KEYS.jwt_secret, **real)
+    token = forged(staff_user, upload_secret(), **real)
     body = {"data": b"{}", "content_type": "application/json"} if method == "POST" else {}
     answer = api.call(method, path, token=token, **body)
     if path == "/readyz":
@@ -241,9 +241,7 @@ def test_attempts_are_limited(api: Api, staff_user: User, configure: Configure) 
 
 
 @pytest.mark.parametrize("path", ["/token", "/token/refresh", "/register", "/admin/login/"])
-def test_all_doors_with_passwords_count_together(
-    api: Api, configure: Configure, path: str
-) -> None:
+def test_all_doors_with_passwords_count_together(api: Api, configure: Configure, path: str) -> None:
     configure(rate_limit="2/m")
     for _ in range(2):
         sign_in(api)
@@ -263,13 +261,14 @@ def test_the_limit_can_be_off(api: Api, configure: Configure) -> None:
         assert sign_in(api).status_code == 401
 
 
-def attempts_until_refused(api: Api, most: int = 10, **extra: Any) -> int:
+def attempts_until_refused(api: Api, **extra: Any) -> int:
+    """How many wrong passwords are listened to, 10 at most; `{}` becomes the attempt's number."""
     cache.clear()
-    for number in range(most):
+    for number in range(10):
         forwarded = {name: value.format(number) for name, value in extra.items()}
         if sign_in(api, password="wrong", **forwarded).status_code == 429:
             return number
-    return most
+    return 10
 
 
 def test_a_forwarded_address_is_not_believed(api: Api, configure: Configure) -> None:

@@ -273,9 +273,7 @@ def test_a_picture_in_another_field(api: Api) -> None:
     ["application/json", "image/png", "text/plain", "application/x-www-form-urlencoded", ""],
 )
 def test_a_body_that_is_no_multipart_form(api: Api, content_type: str) -> None:
-    answer = api.call(
-        "POST", "/upload", token=upload_token(), data=DOT, content_type=content_type
-    )
+    answer = api.call("POST", "/upload", token=upload_token(), data=DOT, content_type=content_type)
     assert_problem(answer, 400, "not_multipart")
 
 
@@ -304,9 +302,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_forms(api: Api, name: str) -> None:
     body, content_type = MALFORMED[name]
-    answer = api.call(
-        "POST", "/upload", token=upload_token(), data=body, content_type=content_type
-    )
+    answer = api.call("POST", "/upload", token=upload_token(), data=body, content_type=content_type)
     assert answer.status_code == 400, answer.content
     assert answer.json()["code"] in {"malformed_request", "file_missing"}
     assert answer["Content-Type"] == "application/problem+json"

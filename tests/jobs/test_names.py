@@ -70,7 +70,9 @@ def test_two_references_never_share_an_output_name(
 
 @given(st.text(max_size=300))
 def test_a_stem_is_always_safe_and_short(upload_name: str) -> None:
-    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,38}[A-Za-z0-9])?", names.safe_stem(upload_name))
+    assert re.fullmatch(
+        r"[A-Za-z0-9]([A-Za-z0-9_-]{0,38}[A-Za-z0-9])?", names.safe_stem(upload_name)
+    )
 
 
 def test_outputs_name_the_box_that_was_asked_for() -> None:
@@ -90,7 +92,8 @@ def test_references(reference: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", HASH[1:], HASH.upper(), f"{HASH}_", f"{HASH}_0", f"{HASH}_01", f"{HASH}\n", f"x{HASH}"]
+    "text",
+    ["", HASH[1:], HASH.upper(), f"{HASH}_", f"{HASH}_0", f"{HASH}_01", f"{HASH}\n", f"x{HASH}"],
 )
 def test_what_is_no_reference(text: str) -> None:
     assert not names.REFERENCE.fullmatch(text)

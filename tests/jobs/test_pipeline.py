@@ -285,5 +285,10 @@ def test_a_job_handed_back_counts_no_attempt(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(cluster.Stopwatch, "seconds", lambda self: 1000.0)
     pipeline.run(job)
     stored = Job.objects.get()
-    assert (stored.state, stored.attempts, stored.lost_leases, stored.owner) == ("pending", 0, 0, "")
+    assert (stored.state, stored.attempts, stored.lost_leases, stored.owner) == (
+        "pending",
+        0,
+        0,
+        "",
+    )
     assert staging.source_path(job.uid).exists()

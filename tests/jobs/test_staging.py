@@ -126,7 +126,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     def mount(options: str) -> Path:
         folder.mkdir(parents=True)
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        command = ["/bin/mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
         done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode:
             pytest.skip("no right to mount a file system")
@@ -135,7 +135,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     yield mount
     for each in mounted:
-        subprocess.run(["umount", "--lazy", str(each)], check=True)
+        subprocess.run(["/bin/umount", "--lazy", str(each)], check=True)
 
 
 def test_a_full_disk(small_disk: Callable[[str], Path]) -> None:

@@ -58,6 +58,14 @@ def by_hand(payload: object, header: object = None, secret: str = SECRET) -> str
     return (signed + b"." + part(signature)).decode()
 
 
+def outcome(token: str) -> str:
+    """The subject, or the code of the refusal."""
+    try:
+        return tokens.verify(token).subject
+    except Unauthorized as error:
+        return error.code
+
+
 def refused(token: str) -> Unauthorized:
     with pytest.raises(Unauthorized) as caught:
         tokens.verify(token)
@@ -247,12 +255,7 @@ def test_nested_as_deep_as_fits(opening: str) -> None:
     assert refused(by_hand(raw)).code == "invalid_token"
     closing = "]" if opening == "[" else "}"
     whole = raw + (b"1" if closing == "}" else b"") + (closing * 2000 + "}").encode()
-    try:
-        found = tokens.verify(by_hand(whole))
-    except Unauthorized as error:
-        assert error.code == "invalid_token"
-    else:
-        assert found.subject == "a"
+    assert outcome(by_hand(whole)) in {"a", "invalid_token"}  # how deep is Python's to say
 
 
 # Algorithms: the key says which, the token never
@@ -278,7 +281,7 @@ def public_pem(key: Any) -> str:
     return encoded.decode()
 
 
-PAIRS = {"RS256": RSA_KEY, "ES256": EC_KEY, "EdDSA": ED_KEY}
+PAIRS: dict[str, Any] = {"RS256": RSA_KEY, "ES256": EC_KEY, "EdDSA": ED_KEY}
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)
