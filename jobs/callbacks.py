@@ -5,6 +5,7 @@ import logging
 import random
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -13,14 +14,16 @@ from django.utils import timezone
 
 from credentials.sealing import Unreadable, unseal
 from delivery import retry, webhook
-from jobs import leases
+from jobs import bells, leases
 from jobs.intake import headers_purpose
 from jobs.models import Callback, CallbackAttempt, CallbackState
 from jobs.spec import callback_policy
 
 log = logging.getLogger("pixerve.callbacks")
 
-THREADS = 8
+THREADS = 16
+EACH_ENDPOINT = 4
+LOOK_AHEAD = 200  # due callbacks to look at when many wait for one endpoint
 TIMEOUT_S = 15.0
 HELD_S = 600  # a holder on another host that says nothing for so long is taken for gone
 MAX_ERROR = 300
@@ -125,26 +128,35 @@ def _note(callback: Callback, attempt: webhook.Attempt) -> None:
 
 
 class Sender:
-    """Sends due callbacks side by side, so that one slow endpoint does not hold up the rest."""
+    """Sends due callbacks side by side, a few to each endpoint, so that a slow one holds up only
+    itself."""
 
-    def __init__(self, threads: int = THREADS) -> None:
+    def __init__(self, threads: int = THREADS, each: int = EACH_ENDPOINT) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="callback")
         self._threads = threads
-        self._running: set[Future[None]] = set()
+        self._each = each
+        self._running: dict[Future[None], str] = {}
         self._owner = leases.myself()
 
     def send_due(self) -> int:
         """Start sending what is due, as far as threads are free; returns how many."""
         reclaim_orphans()
-        self._running = {future for future in self._running if not future.done()}
-        free = self._threads - len(self._running)
+        self._running = {future: to for future, to in self._running.items() if not future.done()}
         started = 0
-        for callback in due()[:free]:
-            if claim(callback, self._owner):
-                callback.fence += 1
-                self._running.add(self._pool.submit(self._send, callback))
-                started += 1
+        for callback in due()[:LOOK_AHEAD]:
+            if len(self._running) >= self._threads:
+                break
+            started += self._start(callback)
         return started
+
+    def _start(self, callback: Callback) -> bool:
+        endpoint = urlsplit(callback.url).netloc
+        busy = list(self._running.values()).count(endpoint)
+        if busy >= self._each or not claim(callback, self._owner):
+            return False
+        callback.fence += 1
+        self._running[self._pool.submit(self._send, callback)] = endpoint
+        return True
 
     def _send(self, callback: Callback) -> None:
         try:
@@ -155,6 +167,7 @@ class Sender:
             )
         finally:
             connection.close()
+            bells.clerk.ring()  # a thread is free: the next one need not wait for the tick
 
     def close(self) -> None:
         """Wait for the requests under way; each is bounded by its deadline."""

@@ -30,6 +30,7 @@ log = logging.getLogger("pixerve.jobs")
 CRASHED = "decoder_crashed"
 MAX_CRASHES = 2
 BACKOFF_S = (5, 30, 120)  # between tries of a job whose trouble can pass
+NOT_OURS = "job %s was given to somebody else meanwhile"
 TICK_S = 1.0
 SHOW_PROGRESS_S = 1.0  # shorter jobs are over before anybody asks how far they are
 
@@ -55,7 +56,7 @@ def run(job: Job) -> None:
         outcomes.complete(job, _make(job))
         log.info("job %s completed", job.uid)
     except LeaseLost:
-        log.warning("job %s was given to somebody else meanwhile", job.uid)
+        log.warning(NOT_OURS, job.uid)
     except HandedBack:
         transitions.put_back(job, attempts=F("attempts") - 1)
     except OperationalError:
@@ -144,16 +145,18 @@ def _media_type(job: Job, made: Rendition) -> str:
 
 
 def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:
-    log.warning("job %s: %s: %s", job.uid, error.code, error.message)
-    if error.code == CRASHED:
-        if job.crashes + 1 < MAX_CRASHES:
-            transitions.put_back(job, crashes=F("crashes") + 1)
-            return
-    elif _can_pass(error) and job.attempts <= len(BACKOFF_S):
+    if error.code == CRASHED and job.crashes + 1 < MAX_CRASHES:
+        noted = transitions.put_back(job, crashes=F("crashes") + 1)
+    elif error.code != CRASHED and _can_pass(error) and job.attempts <= len(BACKOFF_S):
         pause = timedelta(seconds=BACKOFF_S[job.attempts - 1])
-        transitions.put_back(job, run_after=timezone.now() + pause)
-        return
-    outcomes.fail(job, error.code, error.message)
+        noted = transitions.put_back(job, run_after=timezone.now() + pause)
+    else:
+        noted = outcomes.fail(job, error.code, error.message)
+    # A former holder stumbles over what the new one has moved; that says nothing about the job.
+    if noted:
+        log.warning("job %s: %s: %s", job.uid, error.code, error.message)
+    else:
+        log.warning(NOT_OURS, job.uid)
 
 
 def _can_pass(error: PictureError | DeliveryError) -> bool:

@@ -196,7 +196,8 @@ LOGIN_URL = "admin:login"
 # Only /upload takes files, through its own streaming handler and limits.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 DATA_UPLOAD_MAX_NUMBER_FILES = PIXERVE.max_files
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20
+# One more than pixerve_site.body lets through: it announces chunked bodies as limit + 1.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20 + 1
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SESSION_COOKIE_HTTPONLY = True

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.test import Client
 
 from jobs import pipeline
+from jobs.models import Job
 from tests.jobs.making import DOT, SMALL_JOB
 from tests.server import make_token, multipart
 
@@ -44,6 +45,10 @@ def assert_problem(answer: Any, status: int, code: str, field: str | None = None
 def staged_folders() -> list[Path]:
     root = Path(settings.PIXERVE.data_dir) / "staging"
     return sorted(root.iterdir()) if root.exists() else []
+
+
+def nothing_stored() -> bool:
+    return not Job.objects.exists() and not staged_folders()
 
 
 class Api:

@@ -17,6 +17,7 @@ from tests.server import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ELSEWHERE = "otherhost@0123abcd/77/88"
+DEAD = f"{leases.myself().rpartition('/')[0]}/1"  # this pid, of another process
 
 
 @pytest.fixture
@@ -186,9 +187,9 @@ def test_a_living_silent_holder_of_this_host_loses_its_lease_too() -> None:
 # What a loss costs
 
 
-def lose(job_owner: subprocess.Popen[bytes] | None = None) -> int:
+def lose() -> int:
     """Claim the best job with an owner that is dead already, and reap it."""
-    claim(f"{leases.myself().rpartition('/')[0]}/1")
+    claim(DEAD)
     return clerk.reap(Reaper())
 
 
@@ -211,12 +212,15 @@ def test_the_third_loss_fails_the_job() -> None:
 def test_what_we_cut_ourselves_does_not_count() -> None:
     make_job()
     for _ in range(5):
-        claim(f"{leases.myself().rpartition('/')[0]}/1")
+        claim(DEAD)
         assert leases.excuse() == 1
         assert clerk.reap(Reaper()) == 1
     job = Job.objects.get()
     assert (job.state, job.lost_leases, job.excused) == ("pending", 0, True)
     assert [lose(), lose()] == [1, 1]
+    claim(DEAD)
+    leases.excuse()
+    assert clerk.reap(Reaper()) == 1
     job.refresh_from_db()
     assert (job.state, job.lost_leases) == ("pending", 2)
 

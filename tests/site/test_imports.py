@@ -17,7 +17,6 @@ MAY_IMPORT = {
     "pixerve_site": {"encoders", "delivery", "credentials", "jobs"},
 }
 WITHOUT_DJANGO = ("encoders", "delivery")
-TEXTS_MAY_NAME = {"pixerve_site": set(OURS)}
 
 
 def modules(package: str) -> list[Path]:
