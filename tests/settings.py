@@ -19,8 +19,8 @@ from pixerve_site.settings import *  # noqa: E402, F403
 # Real hashing costs 0.2 s a user and proves nothing here.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-# A file, as in production: an in-memory database is shared by threads in a mode of its own, in which
-# they lock each other out. Nothing here has to survive a power cut.
+# A file, as in production: an in-memory database is shared by threads in a mode of its own, in
+# which they lock each other out. Nothing here has to survive a power cut.
 DATABASES["default"]["TEST"] = {"NAME": f"{_folder}/test.sqlite3"}  # noqa: F405
 DATABASES["default"]["OPTIONS"]["init_command"] = (  # noqa: F405
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
