@@ -56,8 +56,9 @@ def claim(callback: Callback, owner: str) -> bool:
 def reclaim_orphans() -> int:
     """Make those wait again whose sender died on this host."""
     sending = Callback.objects.filter(state=CallbackState.SENDING)
-    orphans = [each.pk for each in sending.only("pk", "owner") if leases.is_dead(each.owner)]
-    return sending.filter(pk__in=orphans).update(
+    dead = [owner for owner in sending.values_list("owner", flat=True) if leases.is_dead(owner)]
+    # By owner, not by row: another clerk may have claimed such a row since we looked.
+    return sending.filter(owner__in=dead).update(
         state=CallbackState.WAITING, next_at=timezone.now(), fence=F("fence") + 1
     )
 
