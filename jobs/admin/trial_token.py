@@ -91,13 +91,11 @@ class TrialTokenForm(forms.Form):
 
     def _issue(self, given: dict[str, Any]) -> None:
         try:
-            token = tokens.issue(given["subject"], given["job"], lifetime_s=given["lifetime"])
+            self.token = tokens.issue(given["subject"], given["job"], lifetime_s=given["lifetime"])
         except tokens.KeyConfigError as error:
             self.add_error(None, f"No token can be made here: {error}.")
-            return
-        if len(token) > tokens.MAX_TOKEN_BYTES:
-            self.add_error("job", f"The token would exceed {tokens.MAX_TOKEN_BYTES} bytes.")
-        self.token = token
+        except InvalidSpec as refused:
+            self.add_error("job", refused.message)
 
 
 def context(posted: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -77,6 +77,14 @@ def test_errors_name_the_field(
     assert words in unescape(answer.content.decode())
 
 
+def test_what_makes_the_token_too_long_is_said(staff: Client) -> None:
+    headers = {f"X-{number}": "x" * 990 for number in range(8)}
+    long = job(callbackHeaders=headers, completionCallback=f"https://a.example/{'x' * 1900}")
+    answer = send(staff, subject="\N{WATER WAVE}" * 255, job=long)
+    assert answer.context["token"] is None
+    assert answer.context["form"].errors == {"job": ["`job` does not fit into a token"]}
+
+
 def test_every_wrong_field_is_named(staff: Client) -> None:
     answer = send(staff, job=job(colour="red", priority="high"))
     messages = " ".join(answer.context["form"].errors["job"])
