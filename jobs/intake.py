@@ -4,14 +4,14 @@ import threading
 import uuid
 from itertools import chain, count
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from credentials import resolver
 from credentials.sealing import seal
 from encoders import registry
 from encoders.plan import ORIGINAL, Variant
 from encoders.sniff import EXTENSIONS
-from jobs import bells, names
+from jobs import bells, names, queue
 from jobs.errors import Conflict, InvalidSpec
 from jobs.models import Job, Reference
 from jobs.spec import Box, JobSpec, Settings
@@ -19,14 +19,6 @@ from jobs.staging import Staged
 from jobs.states import IN_FLIGHT
 
 _ATTEMPTS = 5
-
-# Both lowest and last turn from the heads of two partial indexes, in one statement: this runs for
-# every upload, inside the transaction that everybody waits for.
-_TURNS = f"""
-SELECT (SELECT MIN(turn) FROM {Job._meta.db_table} WHERE state = 'pending' AND priority = %s),
-       (SELECT MAX(turn) FROM {Job._meta.db_table}
-         WHERE state = 'pending' AND subject = %s AND priority = %s)
-"""  # noqa: S608 - no value of a caller is in it
 
 # SQLite has one writer: threads that queue here wait for microseconds, where its own busy handler
 # would have them sleep for milliseconds.
@@ -90,18 +82,6 @@ def _reference(sha256: str, subject: str) -> Reference:
     return Reference.objects.create(name=name, sha256=sha256, subject=subject)
 
 
-def _turn(subject: str, priority: int) -> int:
-    """The place in the queue that makes subjects take turns.
-
-    Nobody starts behind another's backlog: a subject with nothing waiting gets the turn that is
-    being served, one with a backlog gets the turn after its own last.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_TURNS, [priority, subject, priority])
-        served, mine = cursor.fetchone()
-    return served or 0 if mine is None else max(served, mine + 1)
-
-
 def headers_purpose(uid: uuid.UUID) -> str:
     """Binds sealed callback headers to their job."""
     return f"callback headers of {uid}"
@@ -121,7 +101,7 @@ def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Job:
         sha256=staged.sha256,
         reference=reference,
         priority=spec.priority,
-        turn=_turn(subject, spec.priority),
+        turn=queue.next_turn(subject, spec.priority),
         spec=spec.as_sent(),
         sealed_headers=seal_headers(staged.uid, spec.callback_headers),
         upload_name=staged.upload_name,

@@ -1,7 +1,9 @@
 """The queue is the job table: what is runnable, and in which order."""
 
 from datetime import datetime
+from typing import Any
 
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -10,12 +12,35 @@ from jobs.states import State
 
 HEAD = 100
 
+# In one statement, because it runs for every upload, inside the transaction that everybody waits
+# for. A job that is backed off is not being served, however early its turn was.
+_TURNS = f"""
+SELECT (SELECT turn FROM {Job._meta.db_table}
+         WHERE state = 'pending' AND priority = %(priority)s AND run_after <= %(now)s
+         ORDER BY turn LIMIT 1),
+       (SELECT MAX(turn) FROM {Job._meta.db_table}
+         WHERE state = 'pending' AND subject = %(subject)s AND priority = %(priority)s)
+"""  # noqa: S608 - no value of a caller is in it
+
 
 def runnable() -> QuerySet[Job]:
     """Jobs that a worker may claim now, best first: by priority, then in turns."""
     return Job.objects.filter(state=State.PENDING, run_after__lte=timezone.now()).order_by(
         "priority", "turn", "id"
     )
+
+
+def next_turn(subject: str, priority: int) -> int:
+    """The place in the queue that makes subjects take turns, for a job that becomes pending.
+
+    Nobody starts behind another's backlog: a subject with nothing waiting gets the turn that is
+    being served, one with a backlog gets the turn after its own last.
+    """
+    asked: dict[str, Any] = {"subject": subject, "priority": priority, "now": timezone.now()}
+    with connection.cursor() as cursor:
+        cursor.execute(_TURNS, asked)
+        served, mine = cursor.fetchone()
+    return max(served or 0, 0 if mine is None else mine + 1)
 
 
 def oldest_wait() -> datetime | None:

@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from jobs import queue
 from jobs.models import Job
 from jobs.states import FINAL, TRANSITIONS, Stage, State
 
@@ -103,14 +104,14 @@ def cancel(job: Job) -> bool:
 
 
 def replay(job: Job) -> bool:
-    """failed → pending, as new: the count of its mishaps starts again."""
-    now = timezone.now()
+    """failed → pending, as new: a turn of today, and the count of its mishaps starts again."""
     return bool(
         move(
             Job.objects.filter(pk=job.pk, has_source=True),
             State.FAILED,
             State.PENDING,
-            run_after=now,
+            turn=queue.next_turn(job.subject, job.priority),
+            run_after=timezone.now(),
             finished_at=None,
             attempts=0,
             crashes=0,

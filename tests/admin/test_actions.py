@@ -1,12 +1,14 @@
 """Cancel, replay, delete outputs: from the list and from a job's page."""
 
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from jobs import staging
+from jobs import queue, staging
 from jobs.admin import actions
 from jobs.models import HostedFile, Job
 from jobs.states import State
@@ -53,6 +55,24 @@ def test_replay_puts_a_failed_job_back(staff: Client, make_job: MakeJob) -> None
     assert said(on_page(staff, "replay", job)) == ["Put back into the queue 1 job."]
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.PENDING, "")
+
+
+def test_a_replayed_backlog_takes_turns(staff: Client, make_job: MakeJob) -> None:
+    """Each of these had the queue to itself when it came, and so the same turn."""
+    failed = [make_job(State.FAILED, subject="ann", turn=0) for _ in range(3)]
+    on_list(staff, "replay_jobs", failed)
+    make_job(State.PENDING, subject="bob", turn=queue.next_turn("bob", 0))
+    waiting = [job.subject for job in queue.runnable()]
+    assert waiting == ["ann", "bob", "ann", "ann"]
+
+
+def test_a_job_that_is_backed_off_lets_nobody_overtake(make_job: MakeJob) -> None:
+    make_job(State.PENDING, subject="ann", turn=5, run_after=timezone.now() + timedelta(minutes=1))
+    assert queue.next_turn("bob", 0) == 0
+    make_job(State.PENDING, subject="cyd", turn=90)
+    assert queue.next_turn("bob", 0) == 90
+    assert queue.next_turn("ann", 0) == 90
+    assert queue.next_turn("cyd", 0) == 91
 
 
 def test_replay_without_a_source_says_so(staff: Client, make_job: MakeJob) -> None:
