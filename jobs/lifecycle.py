@@ -10,7 +10,7 @@ from delivery.hosting import HostedRoot
 from jobs import bells, staging, transitions
 from jobs.errors import Conflict, Gone
 from jobs.models import HostedFile, Job
-from jobs.states import State
+from jobs.states import FINAL, IN_FLIGHT, State
 
 
 def cancel(job: Job) -> None:
@@ -46,10 +46,14 @@ def replay(job: Job) -> None:
 def delete_outputs(job: Job) -> int:
     """Remove the job's files from `/files/`; returns how many. A newer job's files stay.
 
-    The row goes first: a file without a row is swept later, a row without a file would lie.
+    Each file goes before its row is committed: a kill between the two leaves a row that the next
+    call removes, where a file without a row would be served for ever. Raises Conflict.
     """
-    if job.state not in {State.COMPLETED, State.FAILED, State.CANCELLED}:
+    if job.state not in FINAL:
         raise Conflict("in_flight", "the job is in flight; its outputs are not there yet")
+    # A newer job publishes its files before it commits their rows: they would be taken for ours.
+    if Job.objects.filter(reference=job.reference_id, state__in=IN_FLIGHT).exists():
+        raise Conflict("in_flight", "a newer job with this picture is in flight; wait for its end")
     root = HostedRoot(Path(settings.PIXERVE.serve_dir))
     removed = 0
     for hosted in HostedFile.objects.filter(job=job):

@@ -117,6 +117,17 @@ def test_delete_outputs_of_a_job_in_flight_is_refused(staff: Client, make_job: M
     assert "in flight" in refusal
 
 
+def test_delete_outputs_waits_for_a_newer_job_that_may_publish_them_anew(
+    staff: Client, make_job: MakeJob
+) -> None:
+    old = make_job()
+    rendition = host(old)
+    make_job(State.PROCESSING, reference=old.reference)
+    [refusal] = said(on_list(staff, "delete_job_outputs", [old], confirmed="yes"))
+    assert "a newer job with this picture is in flight" in refusal
+    assert hosted_path(rendition.key).exists()
+
+
 def test_the_confirmation_carries_every_job_along(staff: Client, make_job: MakeJob) -> None:
     jobs = [make_job() for _ in range(3)]
     keys = [host(job).key for job in jobs]
