@@ -184,12 +184,7 @@ class Pulse:
             raise HandedBack(str(self._job.uid))
         if time.monotonic() < self._next and not self._progress_due():
             return
-        try:
-            self.renew()
-        except OperationalError:
-            # A database that is locked for a while is no reason to cut a healthy job.
-            self._next = time.monotonic() + leases.BEAT_S
-            log.warning("job %s: a beat was not taken by the database", self._job.uid)
+        self._renew()
 
     def _progress_due(self) -> bool:
         return self.done != self._written and time.monotonic() >= self._begun + SHOW_PROGRESS_S
@@ -198,10 +193,14 @@ class Pulse:
         """Note a new stage, unless the lease was renewed a moment ago: then nobody can have taken
         it, and most stages are over before anybody could read of them."""
         if time.monotonic() >= self._next:
-            self.renew(stage=stage)
+            self._renew(stage=stage)
 
-    def renew(self, **changes: object) -> None:
+    def _renew(self, **changes: object) -> None:
         """Renew the lease now, and write progress and `changes`. Raises LeaseLost."""
-        leases.renew(self._job, done=self.done, **changes)
-        self._written = self.done
+        try:
+            leases.renew(self._job, done=self.done, **changes)
+            self._written = self.done
+        except OperationalError:
+            # A database that is locked for a while is no reason to cut a healthy job.
+            log.warning("job %s: a beat was not taken by the database", self._job.uid)
         self._next = time.monotonic() + leases.BEAT_S
