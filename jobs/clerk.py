@@ -31,7 +31,7 @@ def reap(reaper: leases.Reaper) -> int:
     """Return the jobs of holders that are gone to the queue, or fail those too often lost."""
     reaped = 0
     for job in reaper.gone():
-        if leases.reaped_counts(job):
+        if leases.is_one_too_many(job):
             log.error("job %s lost its worker %d times", job.uid, leases.MAX_LOST)
             reaped += outcomes.fail(
                 job,
@@ -78,16 +78,13 @@ class Watchdog:
 
 def kill_cluster() -> bool:
     """Kill this host's cluster, if it lives; what it held is not held against the jobs."""
-    try:
-        owner = cluster.pid_file().read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return False
-    if not leases.is_here(owner) or leases.is_dead(owner):
+    owner = cluster.main_process()
+    if owner is None or not leases.lives_here(owner):
         return False
     log.error("the cluster hangs: work waits and nobody claims it; killing it")
     leases.excuse()
     with contextlib.suppress(ProcessLookupError):
-        os.kill(int(owner.split("/")[1]), signal.SIGKILL)
+        os.kill(leases.pid_of(owner), signal.SIGKILL)
     return True
 
 

@@ -36,8 +36,16 @@ def stopping() -> bool:
 
 
 def pid_file() -> Path:
-    """Holds the owner name of the cluster's main process, for the clerk's watchdog."""
+    """Holds the owner name of the cluster's main process; `main_process` reads it."""
     return Path(settings.PIXERVE.data_dir) / "run" / "cluster.pid"
+
+
+def main_process() -> str | None:
+    """The owner name of the last cluster on this data folder, dead or alive; None before any."""
+    try:
+        return pid_file().read_text(encoding="utf-8")
+    except OSError:
+        return None
 
 
 class Sentinel(django_q_cluster.Sentinel):  # type: ignore[misc]

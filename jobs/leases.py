@@ -1,7 +1,8 @@
 """Leases: who works on a job, whether that process still lives, and what happens when it does not.
 
-A lease's owner is one process: `host/pid/start@boot`, where start is the process's start time in
-clock ticks since boot (proc(5), stat field 22), so that a reused pid is another owner.
+A lease's owner is one process: `host@boot/pid/start`, where boot is the beginning of the boot id,
+and start the process's start time in clock ticks since boot (proc(5), stat field 22), so that a
+reused pid is another owner.
 """
 
 import os
@@ -58,6 +59,11 @@ def is_here(owner: str) -> bool:
     return owner.startswith(f"{_host()}/")
 
 
+def pid_of(owner: str) -> int:
+    """The process id in an owner's name."""
+    return int(owner.split("/")[1])
+
+
 def is_dead(owner: str) -> bool:
     """True only for a process of this host, or of an earlier boot of it, that is surely gone."""
     host, _, rest = owner.partition("/")
@@ -65,6 +71,11 @@ def is_dead(owner: str) -> bool:
     if host == _host():
         return not pid.isdigit() or _start_time(int(pid)) != start
     return host.partition("@")[0] == socket.gethostname()
+
+
+def lives_here(owner: str) -> bool:
+    """Whether `owner` is a process of this host that runs."""
+    return is_here(owner) and not is_dead(owner)
 
 
 def renew(job: Job, **changes: object) -> None:
@@ -115,8 +126,8 @@ class Reaper:
         return _Seen(job.fence, job.beat, now)
 
 
-def reaped_counts(job: Job) -> bool:
-    """Whether this lost lease is held against the job, and was one too many."""
+def is_one_too_many(job: Job) -> bool:
+    """Whether this lost lease is held against the job, and is the last that it may lose."""
     return not job.excused and job.lost_leases + 1 >= MAX_LOST
 
 

@@ -13,14 +13,12 @@ from pixerve_site import health, version
 
 def _workers() -> dict[str, Any]:
     """Whether this host's cluster runs; a host may have none, its workers being elsewhere."""
-    count = settings.PIXERVE.max_workers
-    try:
-        owner = cluster.pid_file().read_text(encoding="utf-8")
-    except OSError:
+    owner = cluster.main_process()
+    if owner is None:
         return {"ok": True, "detail": "none on this host"}
-    if not leases.is_here(owner) or leases.is_dead(owner):
+    if not leases.lives_here(owner):
         return {"ok": False, "detail": "not running on this host"}
-    return {"ok": True, "detail": f"{count} running"}
+    return {"ok": True, "detail": f"{settings.PIXERVE.max_workers} running"}
 
 
 def _queue(check: dict[str, Any]) -> str:
