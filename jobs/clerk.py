@@ -55,12 +55,12 @@ class Watchdog:
     def __init__(self, hang_s: float = HANG_S) -> None:
         self._hang_s = hang_s
         self._since = time.monotonic()
-        self._best: tuple[int, int] | None = None
+        self._stuck: tuple[str | None, int, int] | None = None
 
     def look(self) -> bool:
         """Look once; True if the cluster was killed."""
-        before, self._best = self._best, self._unclaimed()
-        if self._best is None or self._best != before:
+        before, self._stuck = self._stuck, self._unclaimed()
+        if self._stuck is None or self._stuck != before:
             self._since = time.monotonic()
             return False
         if time.monotonic() - self._since < self._hang_s:
@@ -68,12 +68,14 @@ class Watchdog:
         self._since = time.monotonic()
         return kill_cluster()
 
-    def _unclaimed(self) -> tuple[int, int] | None:
-        """The best runnable job (and its fence), if a worker of this host is free to claim it."""
+    def _unclaimed(self) -> tuple[str | None, int, int] | None:
+        """The best runnable job (its key and fence), if a worker of this host is free to claim it;
+        and the cluster whose worker that is, as a new one gets its own time."""
         leased = Job.objects.filter(state=State.PROCESSING).values_list("owner", flat=True)
         if sum(map(leases.is_here, leased)) >= settings.PIXERVE.max_workers:
             return None
-        return queue.runnable().values_list("pk", "fence").first()
+        best = queue.runnable().values_list("pk", "fence").first()
+        return best and (cluster.main_process(), *best)
 
 
 def kill_cluster() -> bool:
