@@ -19,14 +19,12 @@
 RFC 9457 problem details.
 """
 
-from typing import ClassVar
-
 
 class Refused(Exception):
     """A request that gets a 4xx or 503; `errors` lists further [{field, message}] where known."""
 
-    status: ClassVar[int] = 400
-    title: ClassVar[str] = "Bad request"
+    status = 400
+    title = "Bad request"
 
     def __init__(
         self,

@@ -7,7 +7,6 @@ lose the answer.
 """
 
 import contextlib
-import json
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO
 
 from django.conf import settings
 
+from jobs.api.problems import problem
 from jobs.errors import BadRequest, PayloadTooLarge, Refused
 
 Environ = dict[str, Any]
@@ -87,22 +87,14 @@ class LingeringBody:
 
 
 def _refuse(refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    body = json.dumps(
-        {
-            "type": f"urn:pixerve:problem:{refused.code}",
-            "title": refused.title,
-            "status": refused.status,
-            "detail": refused.message,
-            "code": refused.code,
-        }
-    ).encode()
+    answer = problem(refused)
     headers = [
-        ("Content-Type", "application/problem+json"),
-        ("Content-Length", str(len(body))),
+        *answer.items(),
+        ("Content-Length", str(len(answer.content))),
         ("Connection", "close"),
     ]
     start_response(f"{refused.status} {refused.title}", headers)
-    return LingeringBody(body, environ.get("gunicorn.socket"))
+    return LingeringBody(answer.content, environ.get("gunicorn.socket"))
 
 
 def _limit_of(path: str) -> int:

@@ -13,7 +13,7 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import DatabaseError, OperationalError
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
@@ -57,6 +57,12 @@ def problem(refused: Refused) -> JsonResponse:
     return response
 
 
+def too_many_requests(wait_s: float | None) -> TooManyRequests:
+    """What is said at a door that limits attempts; a wait that is not known is a minute."""
+    wait = int(wait_s or 60)
+    return TooManyRequests("too_many_requests", f"try again in {wait} seconds", retry_after=wait)
+
+
 def _of_validation(error: exceptions.ValidationError) -> Refused:
     errors = [
         {"field": field, "message": str(message)}
@@ -86,10 +92,7 @@ def _of_rest_framework(error: exceptions.APIException) -> Refused:
         case exceptions.ValidationError():
             return _of_validation(error)
         case exceptions.Throttled():
-            wait = int(getattr(error, "wait", None) or 60)
-            return TooManyRequests(
-                "too_many_requests", f"try again in {wait} seconds", retry_after=wait
-            )
+            return too_many_requests(getattr(error, "wait", None))
         case exceptions.AuthenticationFailed() | exceptions.NotAuthenticated():
             return Unauthorized("not_authenticated", "sign in with a valid token")
         case exceptions.PermissionDenied():
@@ -97,7 +100,7 @@ def _of_rest_framework(error: exceptions.APIException) -> Refused:
         case exceptions.MethodNotAllowed():
             return MethodNotAllowed("method_not_allowed", str(error.detail))
     made = Refused("malformed_request", str(error.detail))
-    made.status, made.title = error.status_code, "Request refused"  # type: ignore[misc]
+    made.status, made.title = error.status_code, "Request refused"
     return made
 
 
@@ -133,7 +136,7 @@ def refusal_of(error: BaseException) -> Refused | None:  # noqa: PLR0911 - one r
 def internal_error() -> JsonResponse:
     """The answer to a fault of ours; the log has the details."""
     refused = Refused("internal_error", "a fault of ours; the server's log has the details")
-    refused.status, refused.title = 500, "Internal error"  # type: ignore[misc]
+    refused.status, refused.title = 500, "Internal error"
     return problem(refused)
 
 
@@ -143,8 +146,6 @@ def handle(error: Exception, context: dict[str, Any]) -> JsonResponse | None:
     if refused is None:
         log.exception("a fault while answering %s", context["request"].path, exc_info=error)
         return internal_error()
-    if isinstance(error, DatabaseError):
-        log.debug("database error", exc_info=error)
     return problem(refused)
 
 

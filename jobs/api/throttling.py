@@ -10,8 +10,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
-from jobs.api.problems import problem
-from jobs.errors import TooManyRequests
+from jobs.api.problems import problem, too_many_requests
 
 
 class Attempts(SimpleRateThrottle):
@@ -35,12 +34,7 @@ def limited(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponse
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         throttle = Attempts()
         if request.method == "POST" and not throttle.allow_request(request, APIView()):  # type: ignore[arg-type]
-            wait = int(throttle.wait() or 60)
-            return problem(
-                TooManyRequests(
-                    "too_many_requests", f"try again in {wait} seconds", retry_after=wait
-                )
-            )
+            return problem(too_many_requests(throttle.wait()))
         return view(request, *args, **kwargs)
 
     return checked
