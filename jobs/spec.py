@@ -5,7 +5,6 @@ it. The limits that an owner can set come from the settings.
 """
 
 import re
-from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 
 from django.conf import settings
@@ -43,7 +42,7 @@ Box = tuple[int, int]
 
 def callback_policy() -> AddressPolicy:
     """Which addresses a callback may go to."""
-    return AddressPolicy([ip_network(net) for net in settings.PIXERVE.callback_allow_private])
+    return AddressPolicy(settings.PIXERVE.callback_allow_private)
 
 
 def _judged(info: ValidationInfo) -> bool:

@@ -118,10 +118,6 @@ def _keys() -> tuple[VerifyingKey, ...]:
     return verifying_keys(settings.KEYS.jwt_secret, settings.KEYS.jwt_keys)
 
 
-def _refuse(code: str, message: str) -> Unauthorized:
-    return Unauthorized(code, message)
-
-
 def _choose(token: str) -> VerifyingKey:
     """The key by the token's `kid`; where we know no kids, the only key there is."""
     keys = _keys()
@@ -131,7 +127,7 @@ def _choose(token: str) -> VerifyingKey:
     named = {key.kid: key for key in keys}
     if kid in named:
         return named[kid]
-    raise _refuse("unknown_key", "the token's `kid` names no key of this server")
+    raise Unauthorized("unknown_key", "the token's `kid` names no key of this server")
 
 
 def _decode(token: str) -> dict[str, Any]:
@@ -152,34 +148,36 @@ def _decode(token: str) -> dict[str, Any]:
 def _whole_seconds(payload: dict[str, Any], name: str) -> int:
     value = payload[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53:
-        raise _refuse("invalid_token", f"`{name}` must be a time in Unix seconds")
+        raise Unauthorized("invalid_token", f"`{name}` must be a time in Unix seconds")
     return int(value)
 
 
 def _check_lifetime(payload: dict[str, Any]) -> int:
     if "exp" not in payload:
-        raise _refuse("invalid_token", "the token has no `exp`; every token must expire")
+        raise Unauthorized("invalid_token", "the token has no `exp`; every token must expire")
     expires = _whole_seconds(payload, "exp")
     start = _whole_seconds(payload, "iat") if "iat" in payload else int(time.time())
     longest = settings.PIXERVE.jwt_max_lifetime
     if expires - start > longest + LEEWAY_S:
-        raise _refuse("token_lives_too_long", f"a token may live at most {longest} seconds")
+        raise Unauthorized("token_lives_too_long", f"a token may live at most {longest} seconds")
     return expires
 
 
 def _check_subject(payload: dict[str, Any]) -> str:
     subject = payload.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT:
-        raise _refuse("invalid_token", f"`sub` must be a text of 1 to {MAX_SUBJECT} characters")
+        raise Unauthorized(
+            "invalid_token", f"`sub` must be a text of 1 to {MAX_SUBJECT} characters"
+        )
     if not subject.isprintable():
-        raise _refuse("invalid_token", "`sub` must be printable text")
+        raise Unauthorized("invalid_token", "`sub` must be printable text")
     return subject
 
 
 def verify(token: str) -> Claims:
     """The claims of an upload token. Raises Unauthorized with a code and a reason."""
     if len(token) > MAX_TOKEN_BYTES:
-        raise _refuse("token_too_long", f"a token has at most {MAX_TOKEN_BYTES} bytes")
+        raise Unauthorized("token_too_long", f"a token has at most {MAX_TOKEN_BYTES} bytes")
     try:
         payload = _decode(token)
         expires = _check_lifetime(payload)
@@ -187,11 +185,11 @@ def verify(token: str) -> Claims:
     except Refused:
         raise
     except TokenBackendExpiredToken:
-        raise _refuse("token_expired", "the token has expired") from None
+        raise Unauthorized("token_expired", "the token has expired") from None
     except (TokenBackendError, jwt.PyJWTError, ArithmeticError, ValueError, TypeError):
-        raise _refuse("invalid_token", "the token is not valid here") from None
+        raise Unauthorized("invalid_token", "the token is not valid here") from None
     except RecursionError:
-        raise _refuse("invalid_token", "the token is nested too deeply") from None
+        raise Unauthorized("invalid_token", "the token is nested too deeply") from None
 
 
 def issue(subject: str, job: dict[str, Any] | None, *, lifetime_s: int) -> str:

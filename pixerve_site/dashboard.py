@@ -1,6 +1,5 @@
 """The admin's first page: the jobs' figures beside the health of what makes them."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -52,7 +51,7 @@ def snapshot() -> dict[str, Any]:
     return {
         "checks": checks(),
         "version": version.VERSION,
-        "uptime": health.uptime((datetime.now(UTC) - health.STARTED).total_seconds()),
+        "uptime": health.uptime(health.uptime_s()),
         **dashboard.figures(),
     }
 

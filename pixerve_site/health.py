@@ -21,6 +21,11 @@ STARTED = datetime.now(UTC)
 _started = time.monotonic()
 
 
+def uptime_s() -> float:
+    """Seconds since this process started, whatever the clock did meanwhile."""
+    return time.monotonic() - _started
+
+
 def uptime(seconds: float) -> str:
     """`Xd Yh Zm Ws`."""
     minutes, second = divmod(int(seconds), 60)
@@ -37,7 +42,7 @@ class HealthView(APIView):
                 "status": "healthy",
                 "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
                 "version": version.VERSION,
-                "uptime": uptime(time.monotonic() - _started),
+                "uptime": uptime(uptime_s()),
                 "start_time": STARTED.isoformat(timespec="seconds"),
             }
         )

@@ -14,7 +14,7 @@ from jobs.api.auth import Caller, caller, require_staff
 from jobs.errors import BadRequest
 from jobs.models import Job
 
-FULL, STATE, OFF = "full", "state", "off"
+FULL, OFF = "full", "off"  # of PIXERVE_ANONYMOUS_STATUS
 
 
 def reference_of(request: Request) -> str:
@@ -41,10 +41,8 @@ def find(reference: str, who: Caller | None) -> Job | None:
 
 def sees_all(job: Job, who: Caller | None) -> bool:
     """Whether the caller is shown everything about a job."""
-    if who is not None and who.owns(job.subject):
-        return True
-    mode = settings.PIXERVE.anonymous_status
-    return bool(mode == FULL)
+    owns = who is not None and who.owns(job.subject)
+    return owns or settings.PIXERVE.anonymous_status == FULL
 
 
 def look_up(request: Request) -> tuple[str, Job | None, bool]:
