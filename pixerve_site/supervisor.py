@@ -6,7 +6,6 @@ that also left its session is found too. Linux only; standard library only, so t
 breaks a part can break the supervisor.
 """
 
-import ctypes
 import os
 import select
 import signal
@@ -15,74 +14,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
 
+from pixerve_site.parts import PR_SET_CHILD_SUBREAPER, Life, Part, prctl, spawn
 from pixerve_site.processes import KILL_S, SWEEP_S, Heir, kill, processes
 
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 5.0
-HEALTHY_AFTER_S = 30.0  # a part that lived this long is no crash loop
 # `timeout make serve` and the like deliver one stop twice: to us, and to make, which passes it on.
 SAME_STOP_S = 0.3
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-_libc = ctypes.CDLL(None, use_errno=True)
-
 Wait = Callable[[float | None], None]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One program to keep alive; `env` is laid over the supervisor's own environment."""
-
-    name: str
-    argv: tuple[str, ...]
-    env: Mapping[str, str] | None = None
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
-
-
-def _spawn(part: Part) -> subprocess.Popen[bytes]:
-    """Start the part; it is killed when the calling thread ends, so call this from the main one."""
-    supervisor = os.getpid()
-
-    def die_with_supervisor() -> None:
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != supervisor:  # it died before the line above took effect
-            os._exit(1)
-
-    return subprocess.Popen(
-        part.argv,
-        env={**os.environ, **(part.env or {})},
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=die_with_supervisor,  # noqa: PLW1509 (there are no other threads to race with)
-    )
-
-
-@dataclass
-class _Life:
-    """A part and what it is doing: waiting for `due`, running, or ended and being swept up."""
-
-    part: Part
-    leader: subprocess.Popen[bytes] | None = None
-    ended: bool = False
-    started: float = 0.0
-    due: float = 0.0
-    delay_s: float = FIRST_DELAY_S
-    restart_asked: bool = False
-
-    def next_delay(self, now: float) -> float:
-        """Seconds to wait before the next start; doubles while the part keeps dying young."""
-        if self.restart_asked or now - self.started >= HEALTHY_AFTER_S:
-            self.delay_s = FIRST_DELAY_S
-        delay = 0.0 if self.restart_asked else self.delay_s
-        self.delay_s = min(self.delay_s * 2, LONGEST_DELAY_S)
-        self.restart_asked = False
-        return delay
 
 
 @contextmanager
@@ -134,7 +74,7 @@ class Supervisor:
         poll_s: float = 1.0,
         log: Callable[[str], None] = _to_stderr,
     ) -> None:
-        self._lives = {part.name: _Life(part) for part in parts}
+        self._lives = {part.name: Life(part) for part in parts}
         if len(self._lives) != len(parts):
             raise ValueError("two parts have the same name")
         self._grace_s, self._on_poll, self._poll_s, self._log = grace_s, on_poll, poll_s, log
@@ -160,7 +100,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Run the parts until told to stop, on the main thread only; returns the exit code, 0."""
-        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
         with _handling(self._handlers()) as self._wait:
             self._heir = Heir()
             try:
@@ -209,7 +149,7 @@ class Supervisor:
             self._wait(min(SWEEP_S, left_s) if self._sweeping() else left_s)
         self._log(f"killing what did not stop: {', '.join(self.pids()) or 'leftovers'}")
 
-    def _leaders(self) -> Iterator[tuple[_Life, subprocess.Popen[bytes]]]:
+    def _leaders(self) -> Iterator[tuple[Life, subprocess.Popen[bytes]]]:
         """The parts that have a process: running, or ended and not yet swept up."""
         for life in self._lives.values():
             if life.leader:
@@ -228,7 +168,7 @@ class Supervisor:
         ended = {leader.pid for life, leader in self._leaders() if life.ended}
         self._bury(ended - self._sweep(ended))
 
-    def _note_death(self, life: _Life, leader: subprocess.Popen[bytes]) -> None:
+    def _note_death(self, life: Life, leader: subprocess.Popen[bytes]) -> None:
         # WNOWAIT: as long as the leader is not reaped, nobody else can get its pid and session id.
         how = os.waitid(os.P_PID, leader.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if how is None or life.ended:
@@ -274,10 +214,10 @@ class Supervisor:
             if life.leader is None and life.due <= now:
                 self._start(life)
 
-    def _start(self, life: _Life) -> None:
+    def _start(self, life: Life) -> None:
         life.started = time.monotonic()
         try:
-            life.leader = _spawn(life.part)
+            life.leader = spawn(life.part)
         except (OSError, subprocess.SubprocessError) as error:
             delay_s = life.next_delay(life.started)
             life.due = life.started + delay_s

@@ -17,8 +17,9 @@ from jobs import leases, retention, staging, tokens
 from pixerve_site import first_run
 from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.first_run import NewAdmin
+from pixerve_site.parts import Part
 from pixerve_site.ports import port_problem
-from pixerve_site.supervisor import Part, Supervisor
+from pixerve_site.supervisor import Supervisor
 
 TRIAL_SUBJECT = "trial"
 TRIAL_LIFETIME_S = 12 * 3600

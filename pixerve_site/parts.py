@@ -1,0 +1,71 @@
+"""One program that is kept alive: how it is started, and when it is started again.
+
+Standard library only, like all of the supervisor.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 5.0
+HEALTHY_AFTER_S = 30.0  # a part that lived this long is no crash loop
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program to keep alive; `env` is laid over the supervisor's own environment."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] | None = None
+
+
+def prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+
+
+def spawn(part: Part) -> subprocess.Popen[bytes]:
+    """Start the part; it is killed when the calling thread ends, so call this from the main one."""
+    supervisor = os.getpid()
+
+    def die_with_supervisor() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != supervisor:  # it died before the line above took effect
+            os._exit(1)
+
+    return subprocess.Popen(
+        part.argv,
+        env={**os.environ, **(part.env or {})},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=die_with_supervisor,  # noqa: PLW1509 (there are no other threads to race with)
+    )
+
+
+@dataclass
+class Life:
+    """A part and what it is doing: waiting for `due`, running, or ended and being swept up."""
+
+    part: Part
+    leader: subprocess.Popen[bytes] | None = None
+    ended: bool = False
+    started: float = 0.0
+    due: float = 0.0
+    delay_s: float = FIRST_DELAY_S
+    restart_asked: bool = False
+
+    def next_delay(self, now: float) -> float:
+        """Seconds to wait before the next start; doubles while the part keeps dying young."""
+        if self.restart_asked or now - self.started >= HEALTHY_AFTER_S:
+            self.delay_s = FIRST_DELAY_S
+        delay = 0.0 if self.restart_asked else self.delay_s
+        self.delay_s = min(self.delay_s * 2, LONGEST_DELAY_S)
+        self.restart_asked = False
+        return delay
