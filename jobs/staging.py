@@ -117,7 +117,7 @@ class Incoming:
 
     def _open(self) -> BinaryIO:
         try:
-            folder(self.uid).mkdir(parents=True)
+            folder(self.uid).mkdir(mode=0o700, parents=True)
             return source_path(self.uid).open("xb", buffering=0)
         except OSError as error:
             discard(self.uid)

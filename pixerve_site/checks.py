@@ -55,9 +55,10 @@ def check_jwt_keys(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     return []
 
 
-def _unwritable(folder: Path) -> str | None:
+def _unwritable(folder: Path, mode: int) -> str | None:
+    """Why nothing can be put there; makes the folder with `mode` where it is missing."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode, parents=True, exist_ok=True)
     except OSError as error:
         return error.strerror or str(error)
     return None if os.access(folder, os.W_OK | os.X_OK) else "not writable"
@@ -67,13 +68,13 @@ def _unwritable(folder: Path) -> str | None:
 def check_folders(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     """Data and hosted files need a place."""
     folders = {
-        "PIXERVE_DATA_DIR": settings.PIXERVE.data_dir,
-        "PIXERVE_SERVE_DIR": settings.PIXERVE.serve_dir,
+        "PIXERVE_DATA_DIR": (settings.PIXERVE.data_dir, 0o700),
+        "PIXERVE_SERVE_DIR": (settings.PIXERVE.serve_dir, 0o755),
     }
     return [
         Error(f"{name}: {folder}: {reason}", id="pixerve.E003")
-        for name, folder in folders.items()
-        if (reason := _unwritable(folder))
+        for name, (folder, mode) in folders.items()
+        if (reason := _unwritable(folder, mode))
     ]
 
 

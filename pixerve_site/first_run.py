@@ -24,7 +24,9 @@ class NewAdmin:
 
 
 def migrate() -> None:
-    """Bring the database up to this version."""
+    """Bring the database up to this version; a new one is its owner's alone."""
+    # Whoever can read it has the sessions of everybody. SQLite gives -wal and -shm the same mode.
+    Path(str(settings.DATABASES["default"]["NAME"])).touch(mode=0o600)
     call_command("migrate", verbosity=0, interactive=False)
 
 

@@ -1,4 +1,4 @@
-"""What stands in front of every view: who the client is, and the last net for exceptions."""
+"""What stands in front of every view: who the client is, how it writes, the net for exceptions."""
 
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -49,6 +49,21 @@ class TrustedProxyMiddleware:
 
 def _is_admin(request: HttpRequest) -> bool:
     return request.path.startswith("/admin/")
+
+
+class Utf8Middleware:
+    """Reads queries and forms as UTF-8, whatever charset Content-Type names.
+
+    Django would take any codec of Python's by that name; some are none for text (`hex`) and others
+    raise on what they cannot read, which made a fault of ours from a header of anybody's.
+    """
+
+    def __init__(self, get_response: Next) -> None:
+        self._next = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.encoding = "utf-8"
+        return self._next(request)
 
 
 class ProblemMiddleware:

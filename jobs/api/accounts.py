@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import IntegrityError, transaction
 from django.http import JsonResponse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
@@ -62,6 +63,20 @@ def _checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
     return data
 
 
+def _make_user(given: dict[str, Any]) -> User:
+    """A new user. Raises Conflict where the name is taken, in whatever case or form of Unicode."""
+    taken = Conflict("username_taken", "this username is taken", field="username")
+    # As create_user will store it: full-width letters, for one, become plain ones.
+    username = User.normalize_username(given["username"])
+    if User.objects.filter(username__iexact=username).exists():
+        raise taken
+    try:
+        with transaction.atomic():
+            return User.objects.create_user(username, given["email"], given["password"])
+    except IntegrityError:  # somebody else took it a moment ago
+        raise taken from None
+
+
 class TokenView(APIView):
     throttle_classes = [Attempts]
 
@@ -105,10 +120,7 @@ class RegisterView(APIView):
     def post(self, request: Request) -> JsonResponse:
         if not settings.PIXERVE.open_registration:
             auth.require_staff(request)
-        given = _checked(Registration(data=request.data))
-        if User.objects.filter(username__iexact=given["username"]).exists():
-            raise Conflict("username_taken", "this username is taken", field="username")
-        user = User.objects.create_user(given["username"], given["email"], given["password"])
+        user = _make_user(_checked(Registration(data=request.data)))
         return JsonResponse({"id": user.pk, "username": user.get_username()}, status=201)
 
 

@@ -49,8 +49,8 @@ def test_nobody_raises_himself(api: Api, configure: Configure, field: str) -> No
     assert not User.objects.exists()
 
 
-@pytest.mark.parametrize("username", ["boss", "BOSS", "Boss"])
-def test_a_name_is_taken_whatever_its_case(
+@pytest.mark.parametrize("username", ["boss", "BOSS", "Boss", "\uff42oss", "\uff22OSS"])
+def test_a_name_is_taken_whatever_its_case_and_form(
     api: Api, staff: str, staff_user: User, username: str
 ) -> None:
     assert_problem(register(api, staff, username=username), 409, "username_taken", "username")

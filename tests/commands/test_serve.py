@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.acceptance.evidence import (
     PHOTO,
@@ -80,6 +81,23 @@ def test_without_a_terminal_secrets_go_to_files(fresh: Pixerve) -> None:
     secrets.append(json.loads((fresh.data / "jwt.json").read_text())["secret"])
     assert len(secrets) >= 5
     assert [secret for secret in secrets if secret in fresh.log] == []
+
+
+def test_nobody_else_can_read_the_data(tmp_path: Path) -> None:
+    """Not even with all keys given, and in a folder that was made for everybody to look into."""
+    keys = {
+        "PIXERVE_SECRET_KEY": "s" * 64,
+        "PIXERVE_CREDENTIAL_KEYS": Fernet.generate_key().decode(),
+    }
+    (tmp_path / "open" / "data").mkdir(mode=0o755, parents=True)
+    for folder in (tmp_path / "missing", tmp_path / "open"):
+        with running(folder, **keys) as server:
+            post(server, SMALL, slow_job(800))
+            staged = [*(server.data / "staging").iterdir()]
+            database = [*server.data.glob("pixerve.sqlite3*")]
+            assert [mode(path) for path in staged] == [0o700]
+            assert {mode(path) for path in database} == {0o600}
+    assert mode(tmp_path / "missing" / "data") == 0o700
 
 
 def test_the_password_of_the_file_signs_in(fresh: Pixerve) -> None:

@@ -9,7 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from pixerve_site.middleware import TrustedProxyMiddleware
-from tests.api.caller import Api, assert_problem
+from tests.api.caller import Api, assert_problem, upload_token
+from tests.jobs.making import DOT
+from tests.server import multipart
 
 Configure = Callable[..., None]
 PROXIES = ("127.0.0.1/32", "10.0.0.0/8", "fd00::/8")
@@ -75,6 +77,17 @@ def test_the_scheme(seen: Seen, peer: str, told: str, secure: bool) -> None:
 def test_without_proxies_nobody_is_believed(seen: Seen, configure: Configure) -> None:
     configure(trusted_proxies=())
     assert seen("127.0.0.1", HTTP_X_FORWARDED_FOR="1.2.3.4").META["REMOTE_ADDR"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("charset", ["hex", "rot13", "idna", "punycode", "undefined", "zlib"])
+def test_the_client_chooses_no_codec(api: Api, charset: str) -> None:
+    content_type = f"multipart/form-data; boundary=x; charset={charset}"
+    answer = api.get("/status?hash=%ff", content_type=content_type)
+    assert_problem(answer, 400, "invalid_hash", "hash")
+    body, content_type = multipart([("file", "dot.png", DOT)])
+    content_type = f"{content_type}; charset={charset}"
+    answer = api.call("POST", "/upload", token=upload_token(), data=body, content_type=content_type)
+    assert answer.status_code == 202, answer.content
 
 
 @pytest.mark.parametrize("path", ["/", "/files/x"])
