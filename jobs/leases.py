@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from django.db.models import F
+from django.utils import timezone
 
 from jobs import transitions
 from jobs.models import Job
@@ -80,7 +81,8 @@ def lives_here(owner: str) -> bool:
 
 def renew(job: Job, **changes: object) -> None:
     """Say that the holder lives, and write `changes`. Raises LeaseLost."""
-    if not transitions.held(job).update(beat=F("beat") + 1, **changes):
+    now = timezone.now()
+    if not transitions.held(job).update(beat=F("beat") + 1, updated_at=now, **changes):
         raise LeaseLost(str(job.uid))
 
 

@@ -80,7 +80,7 @@ def fail(job: Job, code: str, message: str) -> bool:
             message=message,
         )
         _write_callback(job, FAILED_EVENT, file_count=0, error={"code": code, "message": message})
-        transaction.on_commit(lambda: staging.keep_source_only(job.uid))
+        transaction.on_commit(lambda: staging.keep_source_only(job.uid, job.fence))
     return True
 
 

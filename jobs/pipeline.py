@@ -199,8 +199,8 @@ class Pulse:
         """Renew the lease now, and write progress and `changes`. Raises LeaseLost."""
         try:
             leases.renew(self._job, done=self.done, **changes)
-            self._written = self.done
         except OperationalError:
             # A database that is locked for a while is no reason to cut a healthy job.
             log.warning("job %s: a beat was not taken by the database", self._job.uid)
+        self._written = self.done
         self._next = time.monotonic() + leases.BEAT_S

@@ -49,10 +49,11 @@ def discard(uid: uuid.UUID) -> None:
     shutil.rmtree(folder(uid), ignore_errors=True)
 
 
-def keep_source_only(uid: uuid.UUID) -> None:
-    """Remove what was produced, keep what was uploaded, for a replay."""
+def keep_source_only(uid: uuid.UUID, last_fence: int) -> None:
+    """Remove what claims up to `last_fence` produced, keep what was uploaded, for a replay."""
     for produced in folder(uid).glob("out.*"):
-        shutil.rmtree(produced, ignore_errors=True)
+        if int(produced.suffix[1:]) <= last_fence:
+            shutil.rmtree(produced, ignore_errors=True)
 
 
 def folders() -> Iterator[tuple[uuid.UUID, float]]:

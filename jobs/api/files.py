@@ -72,7 +72,8 @@ def _row(path: str, handle: HostedHandle) -> HostedFile:
         "media_type": _media_type(handle.file, path),
     }
     if row is None:
-        return HostedFile(path=path, **fresh)
+        # Kept, so that the next reader need not hash the file again.
+        return HostedFile.objects.get_or_create(path=path, defaults=fresh)[0]
     same = HostedFile.objects.filter(pk=row.pk, mtime_ns=row.mtime_ns, sha256=row.sha256)
     same.update(**fresh)
     return HostedFile(pk=row.pk, path=path, **fresh)

@@ -284,10 +284,12 @@ def test_a_file_replaced_by_hand_gets_another_etag(api: Api) -> None:
     assert api.get(f"/files/{name}", HTTP_IF_NONE_MATCH=before).status_code == 200
 
 
-def test_a_file_without_a_row_gets_none_by_being_read(api: Api) -> None:
+def test_a_file_without_a_row_is_hashed_once(api: Api) -> None:
     put("x.bin")
-    assert api.get("/files/x.bin").status_code == 200
-    assert not HostedFile.objects.exists()
+    first = api.get("/files/x.bin")
+    row = HostedFile.objects.get(path="x.bin")
+    assert first["ETag"] == f'"{row.sha256}"' == api.get("/files/x.bin")["ETag"]
+    assert (row.job, row.reference) == (None, None)
 
 
 HTML = b"<!doctype html><script>alert(document.domain)</script>"

@@ -5,13 +5,14 @@ import os
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.checks import ERROR, WARNING, run_checks
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from jobs import leases, retention, staging, tokens
 from pixerve_site import first_run
@@ -62,7 +63,8 @@ class Command(BaseCommand):
             )
             code = supervisor.run()
             # Who did not end in time was cut by us: that is not held against its job.
-            leases.excuse()
+            with suppress(DatabaseError):
+                leases.excuse()
         sys.exit(code)
 
     def _check_settings(self) -> None:
