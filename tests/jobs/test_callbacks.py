@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -177,6 +178,21 @@ def test_a_dead_senders_callback_is_sent_by_another() -> None:
     process.communicate()
     assert callbacks.reclaim_orphans() == 1
     assert callbacks.due().count() == 1
+
+
+def test_a_callback_reclaimed_by_a_faster_clerk_is_left_to_it() -> None:
+    callback = owed("http://127.0.0.1:9/")
+    assert callbacks.claim(callback, leases.owner_of(2**22 + 1))  # no such process can live
+
+    def faster(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            with connection.cursor() as cursor:
+                cursor.cursor.execute(f"UPDATE jobs_callback SET owner = '{leases.myself()}'")  # noqa: S608
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(faster):
+        assert callbacks.reclaim_orphans() == 0
+    assert Callback.objects.get().state == CallbackState.SENDING
 
 
 def test_a_former_sender_does_not_overwrite() -> None:

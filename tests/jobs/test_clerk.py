@@ -97,6 +97,15 @@ def test_a_second_look_after_the_kill_waits_again(main_process: subprocess.Popen
     assert dog.look() is False  # a dead cluster is the supervisor's business
 
 
+def test_a_new_cluster_gets_its_own_time(main_process: subprocess.Popen[bytes]) -> None:
+    make_job()
+    dog = Watchdog(hang_s=0.0)
+    cluster.pid_file().write_text("here@boot/1/1")  # the one before, just dead
+    dog.look()
+    cluster.pid_file().write_text(leases.owner_of(main_process.pid))
+    assert [dog.look() for _ in range(2)] == [False, True]
+
+
 def test_what_the_killed_cluster_held_is_excused(main_process: subprocess.Popen[bytes]) -> None:
     make_job()
     claim(leases.myself())

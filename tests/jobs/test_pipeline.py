@@ -256,6 +256,7 @@ def test_a_locked_database_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch)
 
     with connection.execute_wrapper(locked):
         pulse.beat()
+        pulse.enter(Stage.DELIVERING)
     pulse.beat()
     assert Job.objects.get().beat == 1
 
