@@ -1,63 +1,58 @@
 """What ImageMagick found wrong with a picture that it decoded all the same.
 
-A truncated JPEG is filled up with grey and only warned about, and version 6 keeps the warning at
-the image, where Wand does not look. Most warnings are harmless (odd XMP, a broken EXIF block), so
-only those of the JPEG library that mean missing or wrong pixels count.
+A truncated JPEG is filled up with grey and only warned about. Version 6 keeps its warnings at the
+image and version 7 at the wand, where Wand looks at neither, and both show only the first: one
+about a stray byte hides the one about missing pixels. Every warning passes through the log, so
+they are heard there. Most are harmless (odd XMP, a broken EXIF block), so only those of the JPEG
+library that mean missing or wrong pixels count.
 """
 
 import ctypes
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from wand.api import libmagick, library
-from wand.image import Image
+from wand.api import libmagick
 
 _MISSING_PIXELS = re.compile(
-    r"premature end of (?:jpeg file|data segment)|bad (?:huffman|arithmetic) code"
-    r"|found marker \S+ instead",
+    rb"premature end of (?:jpeg file|data segment)|bad (?:huffman|arithmetic) code"
+    rb"|found marker \S+ instead",
     re.IGNORECASE,
 )
+_LogMethod = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p)
+_heard: list[str] = []
 
 
-class _ExceptionInfo(ctypes.Structure):
-    """The leading members of MagickCore's ExceptionInfo, the same in versions 6 and 7."""
+@contextmanager
+def complaints() -> Iterator[list[str]]:
+    """Fills the list with complaints about missing pixels, in the decoder's own words.
 
-    _fields_ = [
-        ("severity", ctypes.c_int),
-        ("error_number", ctypes.c_int),
-        ("reason", ctypes.c_char_p),
-        ("description", ctypes.c_char_p),
-    ]
-
-
-_Pointer = ctypes.POINTER(_ExceptionInfo)
+    One at a time: ImageMagick has one log for the whole process.
+    """
+    _heard.clear()
+    yield _heard
 
 
-def complaint_of(image: Image) -> str | None:
-    """The worst complaint about missing pixels, in the decoder's own words, or None."""
-    match = _MISSING_PIXELS.search(_image_exception(image))
-    return match.group(0).lower() if match else None
+def _hear(_kind: int, message: bytes | None) -> None:
+    if match := _MISSING_PIXELS.search(message or b""):
+        _heard.append(match.group(0).decode().lower())
 
 
-def _image_exception(image: Image) -> str:
-    """Version 6 only: version 7 hands its warnings to Wand, which raises them."""
-    if not hasattr(libmagick, "GetImageException"):
-        return ""
-    _declare(libmagick)
-    info = libmagick.AcquireExceptionInfo()
-    try:
-        libmagick.GetImageException(library.GetImageFromMagickWand(image.wand), info)
-        return (info.contents.reason or b"").decode(errors="replace")
-    finally:
-        libmagick.DestroyExceptionInfo(info)
+_callback = _LogMethod(_hear)
+"""Kept here, as ImageMagick holds no reference to it."""
 
 
-def _declare(core: Any) -> None:
-    core.AcquireExceptionInfo.argtypes = ()
-    core.AcquireExceptionInfo.restype = _Pointer
-    core.GetImageException.argtypes = (ctypes.c_void_p, _Pointer)
-    core.GetImageException.restype = None
-    core.DestroyExceptionInfo.argtypes = (_Pointer,)
-    core.DestroyExceptionInfo.restype = ctypes.c_void_p
-    library.GetImageFromMagickWand.argtypes = (ctypes.c_void_p,)
-    library.GetImageFromMagickWand.restype = ctypes.c_void_p
+def _listen(core: Any) -> None:
+    """What log.xml leaves to us: it silences the log, which otherwise goes to standard error."""
+    core.SetLogMethod.argtypes = (_LogMethod,)
+    core.SetLogMethod.restype = None
+    core.SetLogEventMask.argtypes = (ctypes.c_char_p,)
+    core.SetLogFormat.argtypes = (ctypes.c_char_p,)
+    core.SetLogFormat.restype = None
+    core.SetLogMethod(_callback)
+    core.SetLogEventMask(b"Exception")
+    core.SetLogFormat(b"%e")
+
+
+_listen(libmagick)

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from wand.exceptions import CacheError, ResourceLimitError, WandException, WandRuntimeError
 from wand.image import Image
 
-from encoders.complaints import complaint_of
+from encoders.complaints import complaints
 from encoders.errors import PictureError, damaged
 from encoders.exif import ORIENTATION_TAG, SIDEWAYS, UPRIGHT
 from encoders.geometry import Size
@@ -104,7 +104,9 @@ def _magick_read(image: Image, path: Path, header: Header, work_dir: Path) -> No
     name = header.format.upper()
     try:
         _place(path, plain, header)
-        image.read(filename=f"{header.format}:{plain}[0]")
+        with complaints() as heard:
+            image.read(filename=f"{header.format}:{plain}[0]")
+        _raise_late_error(image)
     except ResourceLimitError as error:
         raise PictureError("out_of_memory", _NO_MEMORY) from error
     except WandException as error:
@@ -113,8 +115,16 @@ def _magick_read(image: Image, path: Path, header: Header, work_dir: Path) -> No
         raise damaged(f"The {name} cannot be decoded: {_reason(error)}.") from error
     finally:
         plain.unlink(missing_ok=True)
-    if complaint := complaint_of(image):
-        raise damaged(f"The {name} is damaged: {complaint}.")
+    if heard:
+        raise damaged(f"The {name} is damaged: {heard[0]}.")
+
+
+def _raise_late_error(image: Image) -> None:
+    """Version 7 returns a TIFF that breaks off, black from there, as if the read had succeeded,
+    and Wand looks for an error only where it failed."""
+    error = image.get_exception()
+    if error and not isinstance(error, Warning):
+        raise error
 
 
 def _place(path: Path, plain: Path, header: Header) -> None:

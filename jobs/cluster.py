@@ -79,9 +79,16 @@ class Sentinel(django_q_cluster.Sentinel):  # type: ignore[misc]
 def _bind_forks() -> None:
     """From here on each process that is forked dies with the one that forked it."""
     parent = [0]
+
+    def bind() -> None:
+        try:
+            die_with(parent[0])
+        except SystemExit:
+            os._exit(1)  # Python would print what a hook raises, and run the orphan
+
     os.register_at_fork(
         before=lambda: parent.__setitem__(0, os.getpid()),
-        after_in_child=lambda: die_with(parent[0]),
+        after_in_child=bind,
     )
 
 

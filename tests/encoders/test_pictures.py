@@ -137,6 +137,18 @@ def test_a_jpeg_with_missing_data_before_its_end_marker_is_refused(
         shared.convert(plan(source, tmp_path, "png"))
 
 
+def test_a_stray_byte_does_not_hide_missing_data(shared: Converter, tmp_path: Path) -> None:
+    data = (IMAGES / "pil_hopper.jpg").read_bytes()
+    second = 4 + int.from_bytes(data[4:6])
+    source = tmp_path / "cut.jpg"
+    stray = data[:second] + b"\1" + data[second:]
+    source.write_bytes(stray)
+    shared.convert(plan(source, tmp_path, "png"))
+    source.write_bytes(stray[: len(data) * 6 // 10] + b"\xff\xd9")
+    with pytest.raises(PictureError, match="premature end of data segment"):
+        shared.convert(plan(source, tmp_path, "png"))
+
+
 def test_bytes_after_the_end_of_a_jpeg_do_not_matter(shared: Converter, tmp_path: Path) -> None:
     source = tmp_path / "longer.jpg"
     source.write_bytes((IMAGES / "pil_hopper.jpg").read_bytes() + b"a video" * 1000)
