@@ -12,7 +12,7 @@ bind = (
     f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 )
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
-worker_class = "gthread"
+worker_class = "pixerve_site.patience.PatientWorker"
 threads = _config.web_threads
 worker_connections = 512
 keepalive = 5

@@ -1,0 +1,103 @@
+"""How long a client may take: the head of a request, each piece of its body, each piece of answer.
+
+A thread waits for each request under way, and there are few. Without an end to its patience some
+clients that begin a request and then say nothing hold all of them for ever.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+HEAD_S = 10.0  # from the first byte of a request to the end of its headers
+HANG_UP_S = 1.0  # for the peer to close a connection that is over
+STALL_S = 30.0  # between two pieces of a body, and for 256 KiB of an answer
+LOOK_EVERY_S = 1.0
+
+
+class Watch:
+    """Cuts the connections whose time is up. One thread looks after all of them."""
+
+    def __init__(self) -> None:
+        self._until: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
+        self._some = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._look_on, name="watch", daemon=True).start()
+
+    @contextmanager
+    def limited(self, connection: socket.socket, seconds: float) -> Iterator[None]:
+        """Cut `connection` in so many seconds, unless it is released or the block ends before."""
+        with self._lock:
+            self._until[connection] = time.monotonic() + seconds
+            self._some.set()
+        try:
+            yield
+        finally:
+            self.release(connection)
+
+    def release(self, connection: socket.socket) -> None:
+        """Take the limit away; none is fine."""
+        with self._lock:
+            self._until.pop(connection, None)
+
+    def cut_late(self) -> None:
+        """Cut what is late now: whoever reads from it sees its end."""
+        now = time.monotonic()
+        with self._lock:
+            for connection in [each for each, until in self._until.items() if until <= now]:
+                del self._until[connection]
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            if not self._until:
+                self._some.clear()
+
+    def _look_on(self) -> None:
+        while self._some.wait():
+            self.cut_late()
+            time.sleep(LOOK_EVERY_S)
+
+
+def hang_up(connection: socket.socket) -> None:
+    """End a connection in the calling thread, so that closing it takes no time any more.
+
+    Gunicorn waits for the peer to hang up first, so that what it still sends does not cost it the
+    answer; but it waits in the one thread that accepts connections, 2 s for each such peer.
+    """
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        end = time.monotonic() + HANG_UP_S
+        while (left := end - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not connection.recv(65536):
+                break
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+watch = Watch()
+
+
+class PatientWorker(ThreadWorker):  # type: ignore[misc]
+    """Gunicorn's threads, with an end to their patience."""
+
+    def init_process(self) -> None:
+        watch.start()
+        super().init_process()
+
+    def handle(self, conn: TConn) -> Any:
+        with watch.limited(conn.sock, HEAD_S):
+            outcome = super().handle(conn)
+        if outcome is False:
+            hang_up(conn.sock)
+        return outcome
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        watch.release(conn.sock)
+        conn.sock.settimeout(STALL_S)
+        return super().handle_request(req, conn)
