@@ -1,18 +1,15 @@
 """Request bodies: bounded before Django sees them, and refused without being read.
 
 Wraps the WSGI application. A body that is too long by its Content-Length is refused at once; one
-that comes in chunks is cut at the limit. After a refusal the connection lingers for a moment and
-discards what still comes, because closing it with unread bytes would reset it, and the client could
-lose the answer.
+that comes in chunks is cut at the limit. What a refused client still sends is taken and discarded
+for a moment (`pixerve_site.patience.hang_up`), so that it gets the answer instead of a reset.
 """
 
-import contextlib
-import socket
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from django.conf import settings
+from gunicorn.http.errors import ParseException
 
 from jobs.api.problems import problem
 from jobs.errors import BadRequest, PayloadTooLarge, Refused
@@ -24,12 +21,10 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 UPLOAD_PATH = "/upload"
 OTHER_LIMIT = 2**20
 MAX_DIGITS = 20  # of a Content-Length; no file is longer, and Python reads no endless numbers
-LINGER_S = 2.0
-LINGER_BYTES = 8 * 2**20
 
 
 class CappedReader:
-    """A body of unknown length, cut at `limit` bytes. Raises PayloadTooLarge beyond."""
+    """A body of unknown length, cut at `limit` bytes. Raises PayloadTooLarge beyond, BadRequest."""
 
     def __init__(self, stream: BinaryIO, limit: int) -> None:
         self._stream = stream
@@ -38,16 +33,20 @@ class CappedReader:
 
     def read(self, size: int = -1) -> bytes:
         wanted = self._left + 1 if size < 0 else min(size, self._left + 1)
-        return self._count(self._stream.read(wanted))
+        return self._count(lambda: self._stream.read(wanted))
 
     def readline(self, size: int = -1) -> bytes:
         wanted = self._left + 1 if size < 0 else min(size, self._left + 1)
-        return self._count(self._stream.readline(wanted))
+        return self._count(lambda: self._stream.readline(wanted))
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.readline, b"")
 
-    def _count(self, data: bytes) -> bytes:
+    def _count(self, read: Callable[[], bytes]) -> bytes:
+        try:
+            data = read()
+        except ParseException:
+            raise BadRequest("malformed_request", "the body is not properly chunked") from None
         self._left -= len(data)
         if self._left < 0:
             raise too_large(self._limit)
@@ -58,35 +57,7 @@ def too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge("body_too_large", f"a request may bring at most {limit} bytes here")
 
 
-class LingeringBody:
-    """The body of a refusal; once it is sent, the rest of the request is discarded for a while."""
-
-    def __init__(self, body: bytes, connection: socket.socket | None) -> None:
-        self._body = body
-        self._connection = connection
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self._body
-
-    def close(self) -> None:
-        if self._connection is None:
-            return
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_WR)
-            self._drain(self._connection)
-
-    def _drain(self, connection: socket.socket) -> None:
-        end = time.monotonic() + LINGER_S
-        left = LINGER_BYTES
-        while left > 0 and (wait := end - time.monotonic()) > 0:
-            connection.settimeout(wait)
-            taken = len(connection.recv(65536))
-            if not taken:
-                return
-            left -= taken
-
-
-def _refuse(refused: Refused, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def _refuse(refused: Refused, start_response: StartResponse) -> Iterable[bytes]:
     answer = problem(refused)
     headers = [
         *answer.items(),
@@ -94,7 +65,7 @@ def _refuse(refused: Refused, environ: Environ, start_response: StartResponse) -
         ("Connection", "close"),
     ]
     start_response(f"{refused.status} {refused.title}", headers)
-    return LingeringBody(answer.content, environ.get("gunicorn.socket"))
+    return [answer.content]
 
 
 def _limit_of(path: str) -> int:
@@ -120,9 +91,9 @@ def bounded(application: Application) -> Application:
         try:
             length = _length_of(environ)
         except BadRequest as refused:
-            return _refuse(refused, environ, start_response)
+            return _refuse(refused, start_response)
         if length is not None and length > limit:
-            return _refuse(too_large(limit), environ, start_response)
+            return _refuse(too_large(limit), start_response)
         if length is None:
             # Django reads as far as CONTENT_LENGTH says, and takes its absence for "nothing".
             environ["CONTENT_LENGTH"] = str(limit + 1)

@@ -3,14 +3,13 @@
 import io
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 from jobs.errors import PayloadTooLarge
-from pixerve_site.body import OTHER_LIMIT, UPLOAD_PATH, CappedReader, LingeringBody, bounded
+from pixerve_site.body import OTHER_LIMIT, UPLOAD_PATH, CappedReader, bounded
 from tests.jobs.making import HOPPER, SMALL_JOB
 from tests.server import Pixerve, make_token, multipart
 
@@ -135,32 +134,14 @@ def test_lines() -> None:
     assert CappedReader(io.BytesIO(b"abcdef"), 10).readline(3) == b"abc"
 
 
-# After a refusal
-
-
-def send_and_leave(peer: socket.socket) -> None:
-    peer.sendall(b"x" * 2**20)
-    peer.close()
-
-
-def test_what_still_comes_is_taken_so_that_the_answer_arrives() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        body = LingeringBody(b"refused", ours)
-        assert list(body) == [b"refused"]
-        sent = threading.Thread(target=send_and_leave, args=(theirs,))
-        sent.start()
-        body.close()
-        sent.join(30)
-        assert not sent.is_alive()
-
-
-def test_a_peer_that_is_gone_does_not_matter() -> None:
-    ours, theirs = socket.socketpair()
-    theirs.close()
-    with ours:
-        LingeringBody(b"refused", ours).close()
-    LingeringBody(b"refused", None).close()
+def test_chunks_that_are_none_are_refused_by_name(server: Pixerve) -> None:
+    head = (
+        "POST /token HTTP/1.1\nHost: localhost\nContent-Type: application/json\n"
+        "Transfer-Encoding: chunked\nConnection: close\n"
+    )
+    answer = raw(server, head, b"zz\r\n{}\r\n0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400"), answer
+    assert b'"malformed_request"' in answer
 
 
 # Over a real connection
