@@ -1,7 +1,7 @@
 """The clerk: one small loop for all that happens at a certain time rather than on a wake-up.
 
-It sends due callbacks, reaps jobs whose worker is gone, and watches over a cluster that hangs. Any
-number of clerks may run; rows decide.
+It sends due callbacks, reaps jobs whose worker is gone, sweeps staging, and watches over a cluster
+that hangs. Any number of clerks may run; rows decide.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
-from jobs import bells, cluster, leases, outcomes, queue
+from jobs import bells, cluster, leases, outcomes, queue, retention
 from jobs.callbacks import Sender
 from jobs.models import Job
 from jobs.states import State
@@ -24,6 +24,7 @@ log = logging.getLogger("pixerve.clerk")
 
 TICK_S = 2.0
 WATCH_EVERY_S = 5.0
+SWEEP_EVERY_S = 15.0
 HANG_S = 20.0
 
 
@@ -99,6 +100,7 @@ class Clerk:
         self._reaper = leases.Reaper()
         self._watchdog = Watchdog()
         self._next_watch = 0.0
+        self._next_sweep = 0.0
 
     def stop(self) -> None:
         self._stopped.set()
@@ -122,3 +124,6 @@ class Clerk:
         if time.monotonic() >= self._next_watch:
             self._next_watch = time.monotonic() + WATCH_EVERY_S
             self._watchdog.look()
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + SWEEP_EVERY_S
+            retention.sweep_staging()

@@ -132,14 +132,21 @@ def orphans(min_age_s: float = ORPHAN_AGE_S) -> list[uuid.UUID]:
     return [uid for batch in batches for uid in _unneeded(batch, before)]
 
 
+def sweep_staging(min_age_s: float = ORPHAN_AGE_S) -> int:
+    """Remove orphaned staging folders; returns how many. The clerk calls it every few seconds: a
+    worker that is killed between the commit of an end and the clean-up leaves its folder."""
+    found = orphans(min_age_s)
+    for uid in found:
+        staging.discard(uid)
+    return len(found)
+
+
 def prune_staging(*, dry_run: bool = False, min_age_s: float = ORPHAN_AGE_S) -> int:
     """Remove orphaned staging folders and half-written hosted files; returns how many folders."""
-    found = orphans(min_age_s)
-    if not dry_run:
-        for uid in found:
-            staging.discard(uid)
-        HostedRoot(Path(settings.PIXERVE.serve_dir)).sweep(ORPHAN_AGE_S)
-    return len(found)
+    if dry_run:
+        return len(orphans(min_age_s))
+    HostedRoot(Path(settings.PIXERVE.serve_dir)).sweep(ORPHAN_AGE_S)
+    return sweep_staging(min_age_s)
 
 
 def daily() -> None:

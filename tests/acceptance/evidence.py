@@ -94,7 +94,7 @@ def check_ended_once_and_right(server: Pixerve, uids: Collection[str]) -> None:
             assert hashlib.sha256(content).hexdigest() == each["sha256"]
             assert len(content) == each["bytes"]
     gone = {str(uuid.UUID(uid)) for uid in uids}
-    wait_for(lambda: not gone & staged(server), within_s=10, what="clean staging")
+    wait_for(lambda: not gone & staged(server), within_s=30, what="clean staging")
 
 
 def holder(server: Pixerve, uid: str) -> psutil.Process:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import OperationalError, connection
 
-from jobs import bells, cluster, leases
+from jobs import bells, cluster, leases, staging
 from jobs.bells import Bell
 from jobs.clerk import Clerk, Watchdog, kill_cluster
 from jobs.models import Job
 from tests.acceptance.endpoint import endpoint
-from tests.jobs.making import claim, make_job, picture
+from tests.jobs.making import claim, make_job, picture, put_in_state
 from tests.jobs.test_callbacks import owed
 from tests.server import wait_for
 
@@ -167,3 +167,11 @@ def test_a_database_that_is_away_is_waited_for(caplog: pytest.LogCaptureFixture)
         clerk.run()
     assert caplog.text.count("the database is away") == 2
     assert len(looks) > 2
+
+
+def test_a_folder_left_by_a_worker_killed_after_the_commit_is_swept() -> None:
+    job = make_job()
+    put_in_state(job, "completed", has_source=False)
+    assert staging.folder(job.uid).exists()
+    Clerk().tick()
+    assert not staging.folder(job.uid).exists()
