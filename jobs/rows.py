@@ -15,6 +15,19 @@ from django.db import connection
 from django.db.models import Field, Model
 from django.db.models.expressions import Col
 
+_PLAIN = frozenset(
+    {
+        "BigAutoField",
+        "BigIntegerField",
+        "BooleanField",
+        "CharField",
+        "FloatField",
+        "ForeignKey",
+        "PositiveIntegerField",
+        "TextField",
+    }
+)
+
 M = TypeVar("M", bound=Model)
 Values = Mapping[str, Any]
 
@@ -86,12 +99,21 @@ def _readers(model: type[Model]) -> list[_Reader]:
 
 
 def _prepared(model: type[Model], values: Iterable[tuple[str, Any]]) -> list[Any]:
-    return [_field(model, name).get_db_prep_save(value, connection) for name, value in values]
+    return [
+        value if _is_plain(model, name) else _field(model, name).get_db_prep_save(value, connection)
+        for name, value in values
+    ]
 
 
 @cache
 def _field(model: type[Model], name: str) -> "Field[Any, Any]":
     return cast("Field[Any, Any]", model._meta.get_field(name))
+
+
+@cache
+def _is_plain(model: type[Model], name: str) -> bool:
+    """Whether the database takes the field's values as they are; asking the field is not free."""
+    return _field(model, name).get_internal_type() in _PLAIN
 
 
 @cache
