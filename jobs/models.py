@@ -44,7 +44,12 @@ class Job(models.Model):
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     subject = models.CharField(max_length=255)
     sha256 = models.CharField(max_length=64)
-    reference = models.ForeignKey(Reference, on_delete=models.PROTECT, related_name="jobs")
+    reference = models.ForeignKey(
+        Reference,
+        on_delete=models.PROTECT,
+        related_name="jobs",
+        db_index=False,  # job_by_reference begins with it
+    )
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.NONE, blank=True)
@@ -115,7 +120,12 @@ class Job(models.Model):
 class Rendition(models.Model):
     """One produced file. `key` is its object key at every destination of the job."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="renditions")
+    job = models.ForeignKey(
+        Job,
+        on_delete=models.CASCADE,
+        related_name="renditions",
+        db_index=False,  # one_rendition_each begins with it
+    )
     name = models.CharField(max_length=200)
     key = models.CharField(max_length=420, db_index=True)
     format = models.CharField(max_length=16)

@@ -104,7 +104,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='job',
             name='reference',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='jobs.reference'),
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='jobs.reference'),
         ),
         migrations.CreateModel(
             name='HostedFile',
@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
                 ('encode_ms', models.FloatField(default=0)),
                 ('superseded', models.BooleanField(default=False)),
                 ('removed_at', models.DateTimeField(blank=True, null=True)),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='renditions', to='jobs.job')),
+                ('job', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='renditions', to='jobs.job')),
             ],
         ),
         migrations.CreateModel(
