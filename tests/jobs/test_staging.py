@@ -13,7 +13,7 @@ from jobs import staging
 from jobs.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedPicture
 from jobs.staging import Incoming
 from tests.api.caller import Api, assert_problem, staged_folders, upload_token
-from tests.jobs.making import DOT, HOPPER, picture
+from tests.jobs.making import DOT, HOPPER, picture, stage
 
 Configure = Callable[..., None]
 
@@ -113,6 +113,15 @@ def test_other_faults_of_the_machine_are_no_full_disk(tmp_path: Path) -> None:
     (tmp_path / "data" / "staging").write_text("a file where a folder should be")
     with pytest.raises(NotADirectoryError):
         Incoming("a.png", limit=100)
+
+
+def test_what_later_claims_make_is_not_removed() -> None:
+    uid = stage().uid
+    for fence in (1, 2, 9, 10):
+        staging.out_dir(uid, fence).mkdir()
+    staging.keep_source_only(uid, 2)
+    left = {each.name for each in staging.folder(uid).iterdir()}
+    assert left == {"source", "out.9", "out.10"}
 
 
 # A full disk: a small tmpfs, so these run as root only.
