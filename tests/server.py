@@ -117,6 +117,7 @@ class Pixerve:
             "PIXERVE_JWT_SECRET": SECRET,
             "PIXERVE_CALLBACK_ALLOW_PRIVATE": "127.0.0.0/8",
             "PIXERVE_RATE_LIMIT": "off",
+            "PIXERVE_READY_FREE_BYTES": "1",
             "DJANGO_SUPERUSER_USERNAME": "root",
             "DJANGO_SUPERUSER_PASSWORD": "root-password-1",
             **self.env,

@@ -109,6 +109,15 @@ def test_free_space_is_told_before_the_first_upload() -> None:
     assert staging.free_bytes() > 0
 
 
+def test_less_room_than_is_asked_for_is_no_room(configure: Configure) -> None:
+    configure(ready_free_bytes=1)
+    staging.require_room()
+    configure(ready_free_bytes=2**60)
+    with pytest.raises(Unavailable) as caught:
+        staging.require_room()
+    assert (caught.value.code, caught.value.retry_after) == ("staging_full", 60)
+
+
 def test_other_faults_of_the_machine_are_no_full_disk(tmp_path: Path) -> None:
     (tmp_path / "data" / "staging").write_text("a file where a folder should be")
     with pytest.raises(NotADirectoryError):
