@@ -31,6 +31,12 @@ def wait_for(what: Callable[[], object], timeout_s: float = 60.0) -> None:
         time.sleep(0.01)
 
 
+def spent_s() -> float:
+    """CPU seconds of all commands that ended: what other tests do beside them does not count."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 class Tree:
     """A checkout with the real script and Makefile, and one locked package called `probe`."""
 
@@ -131,9 +137,9 @@ class OtherSystem:
 def test_the_second_start_is_quick_and_silent(tree: Tree) -> None:
     assert tree.probe_version() == "1.0"
     before = tree.stamp.stat()
-    started = time.monotonic()
+    before_s = spent_s()
     again = tree.bootstrap("serve")
-    assert time.monotonic() - started < 1
+    assert spent_s() - before_s < 1
     assert (again.returncode, again.stderr) == (0, "")
     assert tree.stamp.stat().st_mtime_ns == before.st_mtime_ns
 
