@@ -1,6 +1,7 @@
 """Staging: one pass, durable, nothing left after a refusal, and a full disk is said so."""
 
 import hashlib
+import io
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -184,6 +185,31 @@ def test_an_upload_to_a_full_disk(small_disk: Callable[[str], Path], api: Api) -
     assert answer["Retry-After"] == "60"
     assert staged_folders() == []
     assert api.upload(picture(1)).status_code == 202
+
+
+class Unread(io.RawIOBase):
+    """A body that must not be asked for."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError("the body was read")
+
+
+def test_an_upload_to_a_disk_that_is_nearly_full_is_refused_unread(
+    api: Api, configure: Configure
+) -> None:
+    configure(ready_free_bytes=2**60)
+    body = {
+        "wsgi.input": Unread(),
+        "CONTENT_LENGTH": "1000000",
+        "CONTENT_TYPE": "multipart/form-data; boundary=edge",
+    }
+    answer = api.call("POST", "/upload", token=upload_token(), **body)
+    assert_problem(answer, 503, "staging_full")
+    assert answer["Retry-After"] == "60"
+    # Nobody learns about the disk without a good token.
+    assert_problem(api.call("POST", "/upload", token="x", **body), 401, "invalid_token")
+    configure(ready_free_bytes=1)
+    assert api.upload().status_code == 202
 
 
 def test_readiness_looks_at_the_disk_of_staging(
