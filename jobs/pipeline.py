@@ -89,7 +89,7 @@ def _make(job: Job) -> Product:
 
 def _queued_ms(job: Job) -> float:
     waited = (job.claimed_at or job.created_at) - max(job.created_at, job.run_after)
-    return round(waited.total_seconds() * 1000, 1)
+    return round(max(0.0, waited.total_seconds()) * 1000, 1)
 
 
 def limits() -> Limits:
