@@ -1,20 +1,15 @@
-"""The ends of a job: outcome, record and callback in one transaction, or none of them."""
+"""The ends of a job: outcome, record and event in one transaction, or none of them."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from encoders.plan import Rendition as Made
-from jobs import bells, names, staging, transitions
+from jobs import events, names, staging, transitions
 from jobs.leases import LeaseLost
-from jobs.models import Callback, Failure, HostedFile, Job, Rendition, Success
+from jobs.models import EventType, Failure, HostedFile, Job, Rendition, Success
 
-COMPLETED_EVENT = "job.completed"
-FAILED_EVENT = "job.failed"
 MAX_MESSAGE = 1000
 
 
@@ -61,7 +56,7 @@ def complete(job: Job, product: Product) -> None:
             file_count=len(product.renditions),
             output_bytes=sum(each.bytes for each in product.renditions),
         )
-        _write_callback(job, COMPLETED_EVENT, file_count=len(product.renditions))
+        events.tell(job, EventType.COMPLETED, file_count=len(product.renditions))
         transaction.on_commit(lambda: staging.discard(job.uid))
 
 
@@ -79,7 +74,7 @@ def fail(job: Job, code: str, message: str) -> bool:
             code=code,
             message=message,
         )
-        _write_callback(job, FAILED_EVENT, file_count=0, error={"code": code, "message": message})
+        events.tell(job, EventType.FAILED, error={"code": code, "message": message})
         transaction.on_commit(lambda: staging.keep_source_only(job.uid, job.fence))
     return True
 
@@ -124,27 +119,3 @@ def _write_hosted(job: Job, published: Sequence[Published]) -> None:
         unique_fields=["path"],
         update_fields=["job", "reference", "sha256", "bytes", "mtime_ns", "media_type"],
     )
-
-
-def _write_callback(job: Job, event: str, **what: Any) -> None:
-    """The original payload of the callback, with `error` beside it where the job failed."""
-    url = job.spec.get("completionCallback")
-    if not url:
-        return
-    payload = {
-        "hash": job.reference_id,
-        "status": event.removeprefix("job."),
-        "file_count": what.pop("file_count"),
-        "timestamp": int(time.time()),
-        "job_data": job.spec,
-        **what,
-    }
-    Callback.objects.create(
-        job=job,
-        event=event,
-        url=url,
-        sealed_headers=job.sealed_headers,
-        payload=payload,
-        next_at=timezone.now(),
-    )
-    transaction.on_commit(bells.clerk.ring)
