@@ -87,6 +87,19 @@ def _listed(text: str) -> list[str]:
     return text.replace(",", " ").split()
 
 
+def _signer(config: Config, made: list[Path]) -> Signer:
+    path = config.data_dir / "webhook_secret"
+    default = (
+        config.webhook_secret.get_secret_value()
+        if config.webhook_secret
+        else _read_or_make(path, lambda: new_secret() + "\n", made)
+    )
+    endpoints = config.webhook_secrets.get_secret_value() if config.webhook_secrets else "{}"
+    return Signer(
+        _webhook_secrets(_listed(default), "PIXERVE_WEBHOOK_SECRET"), _endpoints(endpoints)
+    )
+
+
 def _webhook_secrets(texts: Sequence[str], name: str) -> tuple[str, ...]:
     try:
         return checked(texts)
@@ -148,19 +161,12 @@ def load(config: Config) -> Keys:
         if config.credential_keys
         else _read_or_make(folder / "credential_keys", lambda: Fernet.generate_key().decode(), made)
     )
-    hooks = (
-        config.webhook_secret.get_secret_value()
-        if config.webhook_secret
-        else _read_or_make(folder / "webhook_secret", lambda: new_secret() + "\n", made)
-    )
-    endpoints = config.webhook_secrets.get_secret_value() if config.webhook_secrets else "{}"
+    signer = _signer(config, made)
     return Keys(
         secret_key=_checked_secret(secret_key.strip(), "PIXERVE_SECRET_KEY"),
         jwt_secret=jwt_secret,
         jwt_keys=config.jwt_keys.get_secret_value() if config.jwt_keys else None,
         credential_keys=_checked_fernet(tuple(_listed(sealed))),
-        signer=Signer(
-            _webhook_secrets(_listed(hooks), "PIXERVE_WEBHOOK_SECRET"), _endpoints(endpoints)
-        ),
+        signer=signer,
         made=tuple(made),
     )

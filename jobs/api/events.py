@@ -49,10 +49,8 @@ class EventsView(APIView):
         auth=schemas.EITHER,
         summary="How jobs ended, oldest first: a subject's own, and all for staff",
         parameters=[
-            OpenApiParameter("after", int, description="the `cursor` of the page before; 0 begins"),
-            OpenApiParameter(
-                "limit", int, description=f"1 to {MAX_LIMIT}, default {DEFAULT_LIMIT}"
-            ),
+            OpenApiParameter("after", int, description="the `cursor` of the last answer"),
+            OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}, or {DEFAULT_LIMIT}"),
         ],
         responses={200: schemas.Events, 403: OpenApiResponse(schemas.Problem)},
     )

@@ -21,6 +21,7 @@ from jobs.models import Failure, Success
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
+MAX_DIGITS = 18  # that any 64-bit id has room for
 
 _PARAMETERS = [
     OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}, default {DEFAULT_LIMIT}"),
@@ -39,14 +40,10 @@ def number(
     given = request.query_params.get(name)
     if given is None:
         return default
-    if not (
-        given.isascii() and given.isdigit() and len(given) < 19 and least <= int(given) <= most
-    ):  # noqa: PLR2004 - digits of a 64-bit id
-        raise BadRequest(
-            "invalid_parameter",
-            f"`{name}` must be a whole number from {least} to {most}",
-            field=name,
-        )
+    whole = given.isascii() and given.isdigit() and len(given) <= MAX_DIGITS
+    if not whole or not least <= int(given) <= most:
+        meant = f"`{name}` must be a whole number from {least} to {most}"
+        raise BadRequest("invalid_parameter", meant, field=name)
     return int(given)
 
 

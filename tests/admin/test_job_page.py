@@ -12,6 +12,7 @@ from jobs.admin.job_page import asked_outputs, timing_bars
 from jobs.models import Callback, CallbackAttempt, CallbackState, Failure, HostedFile, Job
 from jobs.states import State
 from tests.admin.conftest import HOSTILE, MakeJob, host
+from tests.jobs.making import owe
 from tests.server import EXAMPLE_JOB
 
 
@@ -22,14 +23,7 @@ def page(client: Client, job: Job) -> str:
 
 
 def called_back(job: Job, **fields: Any) -> Callback:
-    callback = Callback.objects.create(
-        job=job,
-        event="job.completed",
-        url="https://a.example/hook",
-        payload={"hash": job.reference_id},
-        sealed_headers="sealed-bytes",
-        **fields,
-    )
+    callback = owe(job, sealed_headers="sealed-bytes", **fields)
     CallbackAttempt.objects.create(
         callback=callback, number=1, status=503, duration_s=0.25, error="http_503"
     )
