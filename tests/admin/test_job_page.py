@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from jobs.admin.job_page import asked_outputs, timing_bars
-from jobs.models import Callback, CallbackAttempt, CallbackState, Failure, HostedFile, Job
+from jobs.models import Callback, CallbackAttempt, CallbackState, Event, Failure, HostedFile, Job
 from jobs.states import State
 from tests.admin.conftest import HOSTILE, MakeJob, host
 from tests.jobs.making import owe
@@ -128,7 +128,8 @@ def test_hostile_text_stays_text(staff: Client, make_job: MakeJob) -> None:
         timings={HOSTILE: 1.0, "decode": 1.0},
     )
     callback = called_back(job)
-    Callback.objects.filter(pk=callback.pk).update(event=HOSTILE, url=HOSTILE, payload=[HOSTILE])
+    Callback.objects.filter(pk=callback.pk).update(url=HOSTILE)
+    Event.objects.filter(pk=callback.event_id).update(type=HOSTILE, payload=[HOSTILE])
     for text in (
         page(staff, job),
         staff.get(f"/admin/jobs/callback/{callback.pk}/change/").content.decode(),
