@@ -38,7 +38,12 @@ def upload(server: Pixerve, picture: bytes, job: dict[str, Any]) -> Answer:
 
 
 def callback_row(server: Pixerve, uid: str) -> dict[str, Any]:
-    [row] = rows(server, "SELECT * FROM jobs_callback WHERE job_id = ?", job_row(server, uid)["id"])
+    [row] = rows(
+        server,
+        "SELECT c.*, e.message_id FROM jobs_callback c JOIN jobs_event e ON e.id = c.event_id"
+        " WHERE c.job_id = ?",
+        job_row(server, uid)["id"],
+    )
     return dict(row)
 
 
@@ -185,7 +190,9 @@ def test_two_clerks_share_the_work_and_send_each_callback_once(single: Pixerve) 
 
 @pytest.mark.django_db
 def test_a_callback_that_two_clerks_found_is_claimed_by_one() -> None:
-    row = make_job("told", State.COMPLETED).callbacks.create(url="https://a.example/", payload={})
+    job = make_job("told", State.COMPLETED)
+    event = job.events.create(type="job.completed", payload={})
+    row = job.callbacks.create(event=event, url="https://a.example/")
     copies = [Callback.objects.get(pk=row.pk) for _ in range(2)]
     assert [callbacks.claim(copy, f"clerk {copy.pk}") for copy in copies] == [True, False]
     stale = Callback.objects.get(pk=row.pk)

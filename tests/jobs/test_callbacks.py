@@ -56,11 +56,11 @@ def test_sent_as_promised() -> None:
     with endpoint(204) as receiver:
         callback = try_once(owed(receiver.url))
     (call,) = receiver.calls
-    assert call.json() == callback.payload
+    assert call.json() == callback.event.payload
     assert call.headers["Content-Type"] == "application/json"
     assert call.headers["X-Key"] == HUSH
     assert call.headers["X-Pixerve-Event"] == "job.completed"
-    assert call.id == str(callback.message_id)
+    assert call.id == str(callback.event.message_id)
     assert call.headers["User-Agent"].startswith("Pixerve/")
     assert (callback.state, callback.attempts_made) == (CallbackState.SENT, 1)
     assert callback.finished_at is not None

@@ -9,6 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
+from delivery.signing import new_secret
 from pixerve_site.config import Config, ConfigError
 from pixerve_site.keys import Keys, load
 
@@ -23,7 +24,7 @@ def test_missing_keys_are_made_private(tmp_path: Path) -> None:
     folder = tmp_path / "fresh"
     made = load(config(folder))
     names = {path.name for path in made.made}
-    assert names == {"secret_key", "jwt.json", "credential_keys"}
+    assert names == {"secret_key", "jwt.json", "credential_keys", "webhook_secret"}
     assert names == {path.name for path in folder.iterdir()}
     for path in folder.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -61,6 +62,7 @@ def test_given_keys_are_used_and_none_is_made(tmp_path: Path) -> None:
             secret_key=LONG + "1",
             jwt_secret=LONG + "2",
             credential_keys=f"{new}, {old}",
+            webhook_secret=new_secret(),
         )
     )
     assert (made.secret_key, made.jwt_secret) == (LONG + "1", LONG + "2")
@@ -137,7 +139,7 @@ def test_many_first_starts_at_once_agree(tmp_path: Path) -> None:
     found.close()
     found.join_thread()
     assert len(seen) == 1
-    assert len(list((tmp_path / "fresh").iterdir())) == 3
+    assert len(list((tmp_path / "fresh").iterdir())) == 4
 
 
 def test_keys_are_of_one_type(tmp_path: Path) -> None:
