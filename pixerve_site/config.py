@@ -90,11 +90,11 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 Networks = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_comma_list)
 ]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Ports = Annotated[
-    frozenset[Annotated[int, Field(ge=1, le=65535)]] | None,
+    Annotated[frozenset[Port], Field(min_length=1)] | None,
     BeforeValidator(_every_port),
     BeforeValidator(_comma_list),  # the last one runs first
-    Field(min_length=1),
 ]
 Waits = Annotated[
     tuple[Annotated[Duration, Field(le=30 * 86400)], ...],

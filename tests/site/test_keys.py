@@ -144,3 +144,46 @@ def test_many_first_starts_at_once_agree(tmp_path: Path) -> None:
 
 def test_keys_are_of_one_type(tmp_path: Path) -> None:
     assert isinstance(load(config(tmp_path)), Keys)
+
+
+# webhooks
+
+ONE, TWO, THREE = (new_secret() for _ in range(3))
+
+
+def test_webhook_secrets_newest_first_and_by_endpoint(tmp_path: Path) -> None:
+    mapping = {"hooks.example": THREE, "https://a.example/b": [TWO, ONE]}
+    keys = load(
+        config(tmp_path, webhook_secret=f"{TWO}, {ONE}", webhook_secrets=json.dumps(mapping))
+    )
+    assert keys.signer.secrets_for("https://elsewhere.example/") == (TWO, ONE)
+    assert keys.signer.secrets_for("http://hooks.example/x") == (THREE,)
+    assert keys.signer.secrets_for("https://a.example/b/c") == (TWO, ONE)
+    assert not (tmp_path / "webhook_secret").exists()
+    assert not any(secret in repr(keys) for secret in (ONE, TWO, THREE))
+
+
+def test_the_made_webhook_secret_is_the_one_in_the_file(tmp_path: Path) -> None:
+    keys = load(config(tmp_path))
+    assert keys.signer.default == ((tmp_path / "webhook_secret").read_text().strip(),)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"webhook_secret": "whsec_short"}, "PIXERVE_WEBHOOK_SECRET: secret 1"),
+        ({"webhook_secret": f"{ONE} zebra"}, "PIXERVE_WEBHOOK_SECRET: secret 2"),
+        ({"webhook_secrets": "zebra"}, "PIXERVE_WEBHOOK_SECRETS: write it like"),
+        ({"webhook_secrets": "[]"}, "PIXERVE_WEBHOOK_SECRETS: write it like"),
+        ({"webhook_secrets": '{"a.example": [1]}'}, "PIXERVE_WEBHOOK_SECRETS: write it like"),
+        ({"webhook_secrets": '{"a.example": []}'}, "PIXERVE_WEBHOOK_SECRETS: entry 1"),
+        ({"webhook_secrets": '{"a.example": "zebra"}'}, "PIXERVE_WEBHOOK_SECRETS: entry 1"),
+        ({"webhook_secrets": f'{{"{ONE}": "a.example"}}'}, "PIXERVE_WEBHOOK_SECRETS: entry 1"),
+    ],
+)
+def test_wrong_webhook_secrets(tmp_path: Path, given: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(config(tmp_path, **given))
+    assert str(caught.value).startswith(named)
+    assert "zebra" not in str(caught.value)
+    assert ONE not in str(caught.value)
