@@ -86,6 +86,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 Networks = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_comma_list)
 ]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_comma_list)]
 Secret = SecretStr | None
 
 
@@ -135,6 +136,7 @@ class Config(BaseModel):
     retention_days: int = Field(30, ge=1, le=36500)
     failed_retention_days: int = Field(7, ge=0, le=36500)
     callback_allow_private: Networks = ()
+    local_roots: Folders = ()
     sendfile: Annotated[str, BeforeValidator(_sendfile)] = "off"
     ready_queue_age: Duration = Field(900, ge=1)
     ready_free_bytes: Size = 2**30
@@ -217,6 +219,7 @@ def load(environ: Mapping[str, str]) -> Config:
         update={
             "data_dir": (PROJECT_ROOT / config.data_dir).resolve(),
             "serve_dir": (PROJECT_ROOT / config.serve_dir).resolve(),
+            "local_roots": tuple((PROJECT_ROOT / each).resolve() for each in config.local_roots),
         }
     )
 
