@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from credentials import options, secret, usage
+from credentials import fields, options, secret, usage
 from credentials.errors import InUse, KeyTaken, UnknownCredential
 from credentials.models import KEY_PATTERN, MAX_OWNER, Action, Credential, CredentialChange
 from credentials.options import Parsed, wrong
@@ -59,7 +59,7 @@ def change(
     """
     with transaction.atomic():
         found = _get(Credential.objects.select_for_update().filter(key=key), key)
-        changed = _change_data(found, data or {})
+        changed = _change_data(found, data) if data else []
         if owner is not None and owner != found.owner:
             check_owner(owner)
             found.owner = owner
@@ -102,13 +102,9 @@ def check_owner(owner: str) -> None:
 
 def _change_data(found: Credential, data: Mapping[str, Any]) -> list[str]:
     """Put `data` into the row; returns the names of the fields that are other ones now."""
-    given = options.by_name(found.type, data)
-    old_secret = _readable_secret(found)
-    kept = {name: value for name, value in given.items() if value != "" or name in found.options}
-    blank = {name for name in given if given[name] == "" and name not in old_secret}
-    before = Parsed(found.options, old_secret)
-    merged = {**before.options, **before.secret, **kept}
-    after = options.parse(found.type, merged | dict.fromkeys(blank, ""))
+    given = _without_blank_secrets(found, options.by_name(found.type, data))
+    before = Parsed(found.options, _old_secret(found, given))
+    after = options.parse(found.type, {**before.options, **before.secret, **given})
     changed = _differences(before, after)
     if changed:
         found.options = after.options
@@ -116,12 +112,26 @@ def _change_data(found: Credential, data: Mapping[str, Any]) -> list[str]:
     return changed
 
 
-def _readable_secret(found: Credential) -> dict[str, str]:
-    """{} where the key is lost: what is required must then be given anew."""
+def _secret_names(found: Credential) -> list[str]:
+    return [name for name, each in fields.of(found.type).items() if each.secret]
+
+
+def _without_blank_secrets(found: Credential, given: dict[str, Any]) -> dict[str, Any]:
+    blank = {name for name in _secret_names(found) if given.get(name) == ""}
+    return {name: value for name, value in given.items() if name not in blank}
+
+
+def _old_secret(found: Credential, given: Mapping[str, Any]) -> dict[str, str]:
+    """Where the key is lost, nothing; but then secrets must be given anew, or a change of another
+    field would throw away what a key that is put back could still open."""
     try:
         return secret.take(found)
     except Unreadable:
-        return {}
+        names = _secret_names(found)
+        if any(given.get(name) for name in names):
+            return {}
+    message = "what is stored cannot be read; give it anew, or put its key back"
+    raise wrong(f"data.{names[0]}", message)
 
 
 def _differences(before: Parsed, after: Parsed) -> list[str]:
@@ -129,5 +139,5 @@ def _differences(before: Parsed, after: Parsed) -> list[str]:
     return [name for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
-def _note(key: str, action: Action, fields: Iterable[str], who: str) -> None:
-    CredentialChange.objects.create(key=key, action=action, fields=list(fields), who=who[:MAX_WHO])
+def _note(key: str, action: Action, names: Iterable[str], who: str) -> None:
+    CredentialChange.objects.create(key=key, action=action, fields=list(names), who=who[:MAX_WHO])

@@ -1,4 +1,4 @@
-"""`manage.py rotate_credential_keys`: all that is sealed comes under the newest key, whatever dies."""
+"""`manage.py rotate_credential_keys`: all that is sealed comes under the newest key."""
 
 import io
 import os
