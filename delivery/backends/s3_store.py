@@ -32,7 +32,7 @@ from delivery.backends.base import (
     object_name,
     public,
 )
-from delivery.backends.errors import ChecksumMismatch, NoBucket, NoObject
+from delivery.backends.errors import ChecksumMismatch, NoBucket, NoObject, StoreUnavailable
 from delivery.backends.probe import round_trip
 from delivery.backends.s3 import S3Options, meaning
 from delivery.backends.trouble import causes, network_trouble
@@ -79,9 +79,13 @@ class S3Store(OpenStore):
 
     def read(self, key: str, limit: int) -> bytes:
         name = self._name(key)
-        with self._asking(limit), closing(self._get(name)) as body:
-            content: bytes = body.read(limit)
-            return content
+        with self._asking(limit):
+            answer = self._get(name)
+            with closing(answer["Body"]) as body:
+                content: bytes = body.read(limit)
+        if len(content) < min(limit, answer["ContentLength"]):
+            raise StoreUnavailable(f"{self._options.host}: the answer was cut off")
+        return content
 
     def delete(self, key: str) -> None:
         with self._asking():
@@ -136,14 +140,14 @@ class S3Store(OpenStore):
 
     def _read_back(self, name: str, found: Digests) -> None:
         sha256 = hashlib.sha256()
-        with closing(self._get(name)) as body:
+        with closing(self._get(name)["Body"]) as body:
             for block in body.iter_chunks(_BLOCK):
                 sha256.update(block)
         if sha256.hexdigest() != found.sha256:
             raise ChecksumMismatch("the store gives other bytes than it was sent")
 
     def _get(self, name: str) -> Any:
-        return self._client.get_object(Bucket=self._options.bucket, Key=name)["Body"]
+        return self._client.get_object(Bucket=self._options.bucket, Key=name)
 
     def _take_back(self, name: str) -> None:
         """Wrong bytes under a right name are worse than none."""

@@ -12,7 +12,7 @@ from ipaddress import ip_network
 from threading import Lock
 from typing import Any
 
-from delivery.addresses import AddressPolicy
+from delivery.addresses import AddressPolicy, IPAddress
 from delivery.backends.errors import StoreUnavailable
 from delivery.deadline import Deadline
 from delivery.destination import Destination
@@ -45,7 +45,7 @@ class Wire:
     @contextmanager
     def within(self, size: int = 0) -> Iterator[None]:
         """One operation that moves ``size`` bytes; cut off when it takes longer than it may."""
-        total_s = 2 * self.timeout_s + size / SLOWEST_BYTES_PER_S
+        total_s = round(2 * self.timeout_s + size / SLOWEST_BYTES_PER_S, 1)
         with Deadline(total_s, self._cut) as deadline:
             self._deadline = deadline
             yield
@@ -62,9 +62,8 @@ class Wire:
         """
         deadline = self._deadline
         assert deadline is not None, "no operation is open"  # noqa: S101
-        target = Target("https", host, port, "/")
         failure: DeliveryError = StoreUnavailable(f"{host}: no address")
-        for ip in _checked_addresses(target, self._policy, deadline, self._resolver):
+        for ip in self._addresses(host, port, deadline):
             seconds = min(_CONNECT_S, self.timeout_s, deadline.remaining())
             try:
                 sock = socket.create_connection((str(ip), port), seconds)
@@ -76,6 +75,12 @@ class Wire:
                 _keep_alive(sock)
                 return sock
         raise failure
+
+    def _addresses(self, host: str, port: int, deadline: Deadline) -> list[IPAddress]:
+        target = Target("https", host, port, "/")
+        if target.literal is not None:
+            self._policy.check(target.literal)
+        return _checked_addresses(target, self._policy, deadline, self._resolver)
 
     def watch(self, sock: socket.socket) -> socket.socket:
         """Cut this connection when the time is up; gives a handle for ``forget``.

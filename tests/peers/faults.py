@@ -6,7 +6,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +21,7 @@ class Fault:
     """What to do to requests of one method; ``times`` counts down, and then the fault is over.
 
     ``kind``: "status" (answer it, with ``body`` and ``headers``), "hang" (say nothing), "cut_request"
-    (half of the body goes on, then both ends are dropped), "cut_answer" (half of the answer's body),
+    (half of the body goes on, then both ends are dropped), "cut_answer" (half of the answer goes on),
     "wrong_body" (one byte of the request's body is changed), "wrong_answer" (of the answer's),
     "slow" (the answer comes byte by byte, ``pause_s`` apart), "headers" (the answer's are replaced).
     """
@@ -138,34 +138,29 @@ def _handler(proxy: FaultyProxy, target: str) -> type[BaseHTTPRequestHandler]:
                 content = _changed(content)
             if self.command != "HEAD" and answer.status not in (204, 304):
                 headers["Content-Length"] = str(len(content))
-            self._start(answer.status, headers)
-            if self.command == "HEAD":
-                return
+            whole = self._head(answer.status, headers)
+            whole += b"" if self.command == "HEAD" else content
             if kind == "cut_answer":
-                self.wfile.write(content[: len(content) // 2])
+                self.wfile.write(whole[: len(whole) // 2])
                 self.close_connection = True
             elif fault and kind == "slow":
-                self._drip(content, fault.pause_s)
+                self._drip(whole, fault.pause_s)
             else:
-                self.wfile.write(content)
+                self.wfile.write(whole)
 
-        def _drip(self, content: bytes, pause_s: float) -> None:
-            for byte in content:
+        def _drip(self, whole: bytes, pause_s: float) -> None:
+            for byte in whole:
                 if proxy.stop.wait(pause_s):
                     return
                 self.wfile.write(bytes([byte]))
 
         def _say(self, status: int, headers: dict[str, str], body: bytes) -> None:
-            self._start(status, headers | {"Content-Length": str(len(body))})
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            head = self._head(status, headers | {"Content-Length": str(len(body))})
+            self.wfile.write(head if self.command == "HEAD" else head + body)
 
-        def _start(self, status: int, headers: dict[str, str]) -> None:
-            self.send_response_only(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            with suppress(OSError):
-                self.end_headers()
+        def _head(self, status: int, headers: dict[str, str]) -> bytes:
+            lines = [f"HTTP/1.1 {status} Told", *(f"{k}: {v}" for k, v in headers.items())]
+            return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
         def log_message(self, *_: object) -> None:
             pass

@@ -26,7 +26,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ceph.Ceph]:
 @pytest.fixture(scope="session")
 def client(gateway: ceph.Ceph) -> Any:
     """boto3's own client, to look into the store behind Pixerve's back."""
-    return boto3.client(
+    found = boto3.client(
         "s3",
         endpoint_url=gateway.endpoint,
         aws_access_key_id=gateway.access_key,
@@ -34,6 +34,12 @@ def client(gateway: ceph.Ceph) -> Any:
         region_name="us-east-1",
         config=Config(s3={"addressing_style": "path"}, proxies={}),
     )
+    # The first object of all makes Ceph's pools, which takes seconds.
+    found.create_bucket(Bucket="first")
+    found.put_object(Bucket="first", Key="first", Body=b"")
+    upload = found.create_multipart_upload(Bucket="first", Key="parts")
+    found.abort_multipart_upload(Bucket="first", Key="parts", UploadId=upload["UploadId"])
+    return found
 
 
 @pytest.fixture
