@@ -18,15 +18,17 @@ class Deadline:
     """Cuts the watched socket when the time is up, so that a blocked read or write returns.
 
     A socket timeout alone bounds each read, not their sum: a peer that sends one byte now
-    and then would hold the caller for ever. Use as a context manager.
+    and then would hold the caller for ever. ``on_cut`` is called too when the time is up, in
+    another thread. Use as a context manager.
     """
 
-    def __init__(self, total_s: float) -> None:
+    def __init__(self, total_s: float, on_cut: Callable[[], None] | None = None) -> None:
         self._total_s = total_s
         self._ends = time.monotonic() + total_s
         self._lock = Lock()
         self._watched: socket.socket | None = None
         self._passed = False
+        self._on_cut = on_cut
         self._timer = Timer(total_s, self._cut)
         self._timer.daemon = True
 
@@ -77,6 +79,8 @@ class Deadline:
             if self._watched is not None:
                 with suppress(OSError):
                     self._watched.shutdown(socket.SHUT_RDWR)
+        if self._on_cut is not None:
+            self._on_cut()
 
     def run(self, call: Callable[[], T]) -> T:
         """The result of ``call``, which cannot be interrupted and is left behind when late.

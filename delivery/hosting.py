@@ -206,6 +206,11 @@ class HostedRoot:
                     os.rmdir(folders[depth - 1], dir_fd=parent)
 
 
+def check_path(path: str) -> None:
+    """Raises PathRefused unless ``path`` is relative, of plain segments."""
+    _segments(path)
+
+
 def _segments(path: str) -> list[str]:
     """The path's segments. Raises PathRefused for whatever is not plain."""
     segments = path.split("/")

@@ -7,3 +7,8 @@ class JobsConfig(AppConfig):
     name = "jobs"
     verbose_name = "Pixerve"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from jobs import sealed  # noqa: PLC0415 - models are there only now
+
+        sealed.register()

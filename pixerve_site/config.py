@@ -101,6 +101,7 @@ Waits = Annotated[
     BeforeValidator(_comma_list),
     Field(min_length=1, max_length=50),
 ]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_comma_list)]
 Secret = SecretStr | None
 
 
@@ -154,6 +155,7 @@ class Config(BaseModel):
     callback_allow_private: Networks = ()
     callback_ports: Ports = frozenset({80, 443})
     callback_schedule: Waits = (0, 5, 60, 300, 1800, 7200, 18_000, 36_000, 86_400)
+    local_roots: Folders = ()
     sendfile: Annotated[str, BeforeValidator(_sendfile)] = "off"
     ready_queue_age: Duration = Field(900, ge=1)
     ready_free_bytes: Size = 2**30
@@ -245,6 +247,7 @@ def load(environ: Mapping[str, str]) -> Config:
         update={
             "data_dir": (PROJECT_ROOT / config.data_dir).resolve(),
             "serve_dir": (PROJECT_ROOT / config.serve_dir).resolve(),
+            "local_roots": tuple((PROJECT_ROOT / each).resolve() for each in config.local_roots),
         }
     )
 

@@ -28,6 +28,17 @@ _JOBS = [
     _link("Callbacks", "call_made", "admin:jobs_callback_changelist"),
     _link("Hosted files", "folder_open", "admin:jobs_hostedfile_changelist"),
 ]
+_CREDENTIAL_PAGES = tuple(
+    f"credentials_credential_{each}" for each in ("changelist", "add", "change", "delete")
+)
+_STORAGE = [
+    _link(
+        "Credentials",
+        "cloud_upload",
+        "admin:credentials_credential_changelist",
+        active=_at(*_CREDENTIAL_PAGES),
+    ),
+]
 _TRY = [
     _link("Trial token", "key", "admin:jobs_trial_token"),
     _link("Start page", "upload", "home", active=_at("home")),
@@ -73,6 +84,7 @@ UNFOLD = {
     "SIDEBAR": {
         "navigation": [
             {"items": _JOBS},
+            {"title": "Storage", "separator": True, "items": _STORAGE},
             {"title": "Try", "separator": True, "items": _TRY},
             {"title": "People", "separator": True, "items": _PEOPLE},
         ],

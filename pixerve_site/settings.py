@@ -213,6 +213,8 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",  # the same for the preload list
 ]
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "pixerve_site.reports.NoValues"
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

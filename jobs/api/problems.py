@@ -19,6 +19,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
 from rest_framework import exceptions
 
+from credentials.errors import CredentialError
 from jobs.errors import (
     BadRequest,
     Forbidden,
@@ -104,11 +105,19 @@ def _of_rest_framework(error: exceptions.APIException) -> Refused:
     return made
 
 
+def _of_credential(error: CredentialError) -> Refused:
+    made = Refused(error.code, error.message, field=error.field, errors=error.errors)
+    made.status, made.title, made.retry_after = error.status, error.title, error.retry_after
+    return made
+
+
 def refusal_of(error: BaseException) -> Refused | None:  # noqa: PLR0911 - one row a kind
     """What a caller is told about an exception; None for a fault of ours."""
     match error:
         case Refused():
             return error
+        case CredentialError():
+            return _of_credential(error)
         case exceptions.APIException():
             return _of_rest_framework(error)
         case RequestDataTooBig():

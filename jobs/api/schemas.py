@@ -181,6 +181,61 @@ class IssuedToken(Shape):
     expires_in = serializers.IntegerField()
 
 
+class NewCredential(Shape):
+    key = serializers.RegexField(r"^[A-Za-z0-9._-]{1,128}$")
+    type = serializers.CharField(help_text="s3, gcs, sftp, local, or that of a plug-in")
+    data = serializers.DictField(help_text="the fields of the type; docs/api.md lists them")  # type: ignore[assignment]
+    owner = serializers.CharField(
+        required=False, help_text="the only subject whose jobs may name it; empty for all"
+    )
+
+
+class CredentialChanges(Shape):
+    data = serializers.DictField(required=False)  # type: ignore[assignment]
+    owner = serializers.CharField(required=False)
+
+
+class CredentialChange(Shape):
+    at = serializers.DateTimeField()
+    who = serializers.CharField()
+    action = serializers.CharField(help_text="created, changed or deleted")
+    fields = serializers.ListField(child=serializers.CharField())  # type: ignore[assignment]
+
+
+class CredentialSummary(Shape):
+    """`data` holds what may be seen; `secrets` names the secret fields that are set."""
+
+    key = serializers.CharField()
+    type = serializers.CharField()
+    owner = serializers.CharField()
+    data = serializers.DictField()  # type: ignore[assignment]
+    secrets = serializers.ListField(child=serializers.CharField())
+    state = serializers.CharField(help_text="ready, or unreadable where its key is gone")
+    fingerprint = serializers.CharField()
+    key_id = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(allow_null=True)
+
+
+class Credential(CredentialSummary):
+    changes = CredentialChange(many=True)
+
+
+class CredentialList(Shape):
+    credentials = CredentialSummary(many=True)
+    count = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+
+
+class CredentialVerdict(Shape):
+    ok = serializers.BooleanField()
+    duration_s = serializers.FloatField()
+    code = serializers.CharField(required=False)
+    message = serializers.CharField(required=False)
+    permanent = serializers.BooleanField(required=False)
+
+
 class Health(Shape):
     status = serializers.CharField()
     timestamp = serializers.DateTimeField()

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.api import accounts, events, files, records, status, upload
+from jobs.api import accounts, credentials, events, files, records, status, upload
 
 urlpatterns = [
     path("upload", upload.UploadView.as_view(), name="upload"),
@@ -23,4 +23,12 @@ urlpatterns = [
     path("token/refresh", accounts.RefreshView.as_view(), name="token-refresh"),
     path("register", accounts.RegisterView.as_view(), name="register"),
     path("tokens", accounts.UploadTokensView.as_view(), name="upload-tokens"),
+    path("admin/credentials", credentials.OriginalDoorView.as_view(), name="original-credentials"),
+    path("v1/credentials", credentials.CredentialsView.as_view(), name="credentials"),
+    path("v1/credentials/<str:key>", credentials.CredentialView.as_view(), name="credential"),
+    path(
+        "v1/credentials/<str:key>/test",
+        credentials.CredentialTestView.as_view(),
+        name="credential-test",
+    ),
 ]

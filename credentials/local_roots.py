@@ -1,0 +1,29 @@
+"""Where credentials of the type `local` may lead: below the folders of `PIXERVE_LOCAL_ROOTS`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from credentials.errors import InvalidCredential
+
+TYPE, FIELD = "local", "root"
+
+
+def check(kind: str, options: Mapping[str, Any]) -> None:
+    """Raises InvalidCredential for a folder outside, links followed."""
+    if kind != TYPE or FIELD not in options:
+        return
+    folder = Path(str(options[FIELD]))
+    if not folder.is_absolute():
+        raise _wrong("must be an absolute path")
+    roots = [root.resolve() for root in settings.PIXERVE.local_roots]
+    if not roots:
+        raise _wrong("PIXERVE_LOCAL_ROOTS lists no folder, so there is none to put files into")
+    if not any(folder.resolve().is_relative_to(root) for root in roots):
+        raise _wrong("is not below a folder of PIXERVE_LOCAL_ROOTS")
+
+
+def _wrong(message: str) -> InvalidCredential:
+    return InvalidCredential([{"field": f"data.{FIELD}", "message": message}])

@@ -1,0 +1,442 @@
+"""/v1/credentials and POST /admin/credentials: staff register storages; secrets never come out."""
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+from credentials import usage
+from credentials.models import Credential, CredentialChange
+from jobs.models import Job
+from jobs.states import FINAL, IN_FLIGHT, State
+from tests.api.caller import Api, assert_problem, upload_token
+from tests.jobs.making import make_job, picture, put_in_state
+
+SECRET = "hush-hush-secret"
+DATA = {"access_key": "AKIA1", "secret_key": SECRET, "bucket": "pictures"}
+ORIGINAL = {"key": "my-s3-key", "type": "s3", "data": DATA}
+ALL = "/v1/credentials"
+ONE = f"{ALL}/my-s3-key"
+
+
+@pytest.fixture
+def roots(tmp_path: Path, configure: Callable[..., None]) -> Path:
+    folder = tmp_path / "roots"
+    folder.mkdir()
+    configure(local_roots=(folder,))
+    return folder
+
+
+def create(api: Api, staff: str, **changes: Any) -> Any:
+    return api.post_json(ALL, {**ORIGINAL, **changes}, token=staff)
+
+
+def patch(api: Api, staff: str, body: object, path: str = ONE) -> Any:
+    return api.call(
+        "PATCH", path, token=staff, data=json.dumps(body), content_type="application/json"
+    )
+
+
+def trial(api: Api, staff: str, path: str = ONE) -> Any:
+    answer = api.call("POST", f"{path}/test", token=staff)
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+# --- making
+
+
+@pytest.mark.parametrize("path", ["/admin/credentials", ALL])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain", "x"]
+)
+def test_the_original_body_is_taken(api: Api, staff: str, path: str, content_type: str) -> None:
+    body = json.dumps(ORIGINAL)
+    answer = api.call("POST", path, token=staff, data=body, content_type=content_type)
+    assert answer.status_code == 201, answer.content
+    found = answer.json()
+    assert answer["Location"].endswith(ONE)
+    assert (found["key"], found["type"], found["owner"]) == ("my-s3-key", "s3", "")
+    assert found["data"] == {"bucket": "pictures", "access_key_id": "AKIA1"}
+    assert (found["secrets"], found["state"]) == (["secret_access_key"], "ready")
+    assert found["last_used_at"] is None
+    [change] = found["changes"]
+    assert (change["who"], change["action"]) == ("boss", "created")
+    assert set(change["fields"]) == {"bucket", "access_key_id", "secret_access_key"}
+    assert SECRET not in answer.content.decode()
+
+
+def test_the_sealed_row_shows_nothing(api: Api, staff: str) -> None:
+    create(api, staff)
+    row = Credential.objects.get()
+    assert SECRET not in repr(row.__dict__)
+    assert row.sealed
+    assert len(row.key_id) == 8
+
+
+def test_equal_secrets_have_equal_fingerprints(api: Api, staff: str) -> None:
+    prints = [
+        create(api, staff, key=key, data={**DATA, **data}).json()["fingerprint"]
+        for key, data in [("a", {}), ("b", {"bucket": "other"}), ("c", {"secret_key": "x"})]
+    ]
+    assert prints[0] == prints[1] != prints[2]
+    assert all(len(each) == 16 for each in prints)
+
+
+def test_a_key_is_taken_once(api: Api, staff: str) -> None:
+    create(api, staff)
+    assert_problem(create(api, staff), 409, "credential_exists", "key")
+    assert CredentialChange.objects.count() == 1
+
+
+@pytest.mark.parametrize("key", ["a", "A.b_c-9", "x" * 128])
+def test_good_keys(api: Api, staff: str, key: str) -> None:
+    assert create(api, staff, key=key).status_code == 201
+    assert api.get(f"{ALL}/{key}", token=staff).json()["key"] == key
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        *[({"key": key}, "key") for key in ("", "x" * 129, "a b", "a/b", "é", "a\n", 5, None, [])],
+        *[({"type": kind}, "type") for kind in ("", "ftp", "S3", 5, None)],
+        *[({"data": data}, "data") for data in ([], "x", None, 5)],
+        *[({"owner": owner}, "owner") for owner in ("x" * 256, "a\n", 5, None)],
+        ({"colour": "red"}, "colour"),
+        ({"data": {**DATA, "colour": "red"}}, "data.colour"),
+        ({"data": {**DATA, "bucket": 5}}, "data.bucket"),
+        ({"data": {**DATA, "bucket": ""}}, "data.bucket"),
+        ({"data": {**DATA, "secret_key": 5}}, "data.secret_access_key"),
+        ({"data": {**DATA, "secret_key": ""}}, "data.secret_access_key"),
+        ({"data": {**DATA, "secret_key": None}}, "data.secret_access_key"),
+        ({"data": {**DATA, "access_key_id": "AKIA2"}}, "data.access_key_id"),
+        ({"data": {**DATA, "endpoint": "ftp://x"}}, "data.endpoint"),
+        ({"data": {**DATA, "acl": "everybody"}}, "data.acl"),
+        ({"data": {**DATA, "prefix": "a\0b"}}, "data"),
+        ({"data": {**DATA, "prefix": "\ud800"}}, "data"),
+        ({"data": {**DATA, "secret_key": "x" * 70_000}}, "data"),
+        ({"data": {str(n): n for n in range(65)}}, "data"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_what_is_wrong_is_named(api: Api, staff: str, changes: dict[str, Any], field: str) -> None:
+    assert_problem(create(api, staff, **changes), 422, "invalid_credential", field)
+    assert not Credential.objects.exists()
+
+
+def test_all_that_is_wrong_is_named(api: Api, staff: str) -> None:
+    body = assert_problem(create(api, staff, data={"x": 1}), 422, "invalid_credential")
+    assert {each["field"] for each in body["errors"]} == {
+        "data.x", "data.bucket", "data.access_key_id", "data.secret_access_key",
+    }  # fmt: skip
+    body = assert_problem(api.post_json(ALL, {}, token=staff), 422, "invalid_credential")
+    assert {each["field"] for each in body["errors"]} == {"key", "type", "data"}
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", "5", "null", '"x"', "[" * 100_000, "\xff"])
+def test_what_is_no_object(api: Api, staff: str, body: str) -> None:
+    for path in ("/admin/credentials", ALL):
+        answer = api.call(
+            "POST", path, token=staff, data=body.encode("latin-1"), content_type="application/json"
+        )
+        assert answer.status_code in {400, 422}, answer.content
+        assert answer["Content-Type"] == "application/problem+json"
+
+
+# --- who
+
+
+CALLS = [
+    ("POST", "/admin/credentials"),
+    ("GET", ALL),
+    ("POST", ALL),
+    ("GET", ONE),
+    ("PATCH", ONE),
+    ("DELETE", ONE),
+    ("POST", f"{ONE}/test"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+def test_only_staff(api: Api, staff: str, plain: str, method: str, path: str) -> None:
+    create(api, staff)
+    body = {"data": json.dumps(ORIGINAL), "content_type": "application/json"}
+    stranger = Api()
+    assert_problem(stranger.call(method, path, **body), 401, "not_authenticated")
+    assert_problem(stranger.call(method, path, token=plain, **body), 403, "staff_only")
+    assert_problem(stranger.call(method, path, token=upload_token(), **body), 401, "invalid_token")
+    assert Credential.objects.count() == CredentialChange.objects.count() == 1
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_an_admin_session_needs_the_csrf_token(staff_user: User, content_type: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(staff_user)
+    body = json.dumps(ORIGINAL)
+    for path in ("/admin/credentials", ALL):
+        answer = client.post(path, body, content_type=content_type)
+        assert_problem(answer, 403, "not_allowed")
+    secret = "a" * 32
+    client.cookies["csrftoken"] = secret
+    answer = client.post(ALL, body, content_type=content_type, headers={"X-CSRFToken": secret})
+    assert answer.status_code == 201, answer.content
+
+
+def test_a_form_is_no_json(api: Api, staff: str) -> None:
+    answer = api.client.post(ALL, ORIGINAL | {"data": "x"}, HTTP_AUTHORIZATION=f"Bearer {staff}")
+    assert_problem(answer, 400, "malformed_request")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_the_original_door_only_takes_posts(api: Api, staff: str, method: str) -> None:
+    answer = api.call(method, "/admin/credentials", token=staff)
+    assert_problem(answer, 405, "method_not_allowed")
+
+
+# --- reading
+
+
+def test_unknown_ones(api: Api, staff: str) -> None:
+    for key in ("nobody", "a b", "x" * 500, "%00"):
+        for method, rest in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test")):
+            answer = api.call(
+                method, f"{ALL}/{key}{rest}", token=staff, data="{}",
+                content_type="application/json",
+            )  # fmt: skip
+            assert_problem(answer, 404, "unknown_credential")
+
+
+def test_the_list_has_pages_and_filters(api: Api, staff: str, roots: Path) -> None:
+    for number in range(5):
+        create(api, staff, key=f"k{number}", owner="ann" if number % 2 else "")
+    create(api, staff, key="disk", type="local", data={"root": str(roots)})
+    seen, path = [], f"{ALL}?limit=2"
+    while path:
+        page = api.get(path, token=staff).json()
+        assert page["count"] == len(page["credentials"]) == 2
+        seen += [each["key"] for each in page["credentials"]]
+        path = (page["next"] or "").partition("8080")[2]
+    assert seen == ["disk", "k0", "k1", "k2", "k3", "k4"]
+    for query, keys in [
+        ("type=local", ["disk"]),
+        ("owner=ann", ["k1", "k3"]),
+        ("owner=", ["disk", "k0", "k2", "k4"]),
+        ("type=s3&after=k2", ["k3", "k4"]),
+    ]:
+        found = api.get(f"{ALL}?{query}", token=staff).json()
+        assert [each["key"] for each in found["credentials"]] == keys
+        assert SECRET not in json.dumps(found)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "limit=٣", "type=a%00"])
+def test_wrong_parameters(api: Api, staff: str, query: str) -> None:
+    assert_problem(api.get(f"{ALL}?{query}", token=staff), 400, "invalid_parameter")
+    assert_problem(api.get(f"{ALL}?x=1", token=staff), 400, "unknown_parameter", "x")
+
+
+# --- changing
+
+
+def test_what_is_given_is_replaced(api: Api, staff: str) -> None:
+    before = create(api, staff).json()
+    answer = patch(api, staff, {"data": {"bucket": "other", "region": "eu-west-1"}, "owner": "ann"})
+    assert answer.status_code == 200, answer.content
+    after = answer.json()
+    assert after["data"] == {
+        "bucket": "other", "access_key_id": "AKIA1", "region": "eu-west-1",
+    }  # fmt: skip
+    assert after["owner"] == "ann"
+    assert after["fingerprint"] == before["fingerprint"]
+    assert after["updated_at"] > before["updated_at"]
+    change = after["changes"][0]
+    assert (change["action"], set(change["fields"])) == ("changed", {"bucket", "region", "owner"})
+
+
+def test_blank_and_missing_secrets_stay(api: Api, staff: str) -> None:
+    before = create(api, staff).json()
+    for data in ({"secret_key": ""}, {}, {"bucket": "pictures"}, {"secret_key": SECRET}):
+        after = patch(api, staff, {"data": data}).json()
+        assert after["fingerprint"] == before["fingerprint"]
+        assert len(after["changes"]) == 1, "nothing changed"
+    after = patch(api, staff, {"data": {"secret_key": "another"}}).json()
+    assert after["fingerprint"] != before["fingerprint"]
+    assert after["changes"][0]["fields"] == ["secret_access_key"]
+
+
+def test_null_takes_a_field_away(api: Api, staff: str) -> None:
+    create(api, staff, data={**DATA, "session_token": SECRET, "region": "eu-west-1"})
+    after = patch(api, staff, {"data": {"session_token": None, "region": None}}).json()
+    assert after["secrets"] == ["secret_access_key"]
+    assert "region" not in after["data"]
+    for field in ("bucket", "secret_access_key"):
+        answer = patch(api, staff, {"data": {field: None}})
+        assert_problem(answer, 422, "invalid_credential", f"data.{field}")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"key": "other"}, "key"),
+        ({"type": "gcs"}, "type"),
+        ({"data": []}, "data"),
+        ({"data": {"x": 1}}, "data.x"),
+        ({"data": {"bucket": ""}}, "data.bucket"),
+        ({"data": {"access_key": "a", "access_key_id": "b"}}, "data.access_key_id"),
+        ({"owner": "\n"}, "owner"),
+        ({"owner": 5}, "owner"),
+    ],
+)
+def test_wrong_changes_change_nothing(
+    api: Api, staff: str, body: dict[str, Any], field: str
+) -> None:
+    create(api, staff)
+    before = Credential.objects.values().get()
+    assert_problem(patch(api, staff, body), 422, "invalid_credential", field)
+    assert Credential.objects.values().get() == before
+
+
+# --- lost keys
+
+
+def lose_key(settings: Settings) -> None:
+    new = Fernet.generate_key().decode()
+    settings.KEYS = replace(settings.KEYS, credential_keys=(new,))
+
+
+def test_a_lost_key_is_shown_and_can_be_mended(api: Api, staff: str, settings: Settings) -> None:
+    create(api, staff)
+    lose_key(settings)
+    found = api.get(ONE, token=staff).json()
+    assert (found["state"], found["secrets"]) == ("unreadable", [])
+    assert api.get(ALL, token=staff).json()["credentials"][0]["state"] == "unreadable"
+    verdict = trial(api, staff)
+    assert (verdict["ok"], verdict["code"]) == (False, "credential_unreadable")
+    for data in ({"bucket": "other"}, {"secret_key": ""}):
+        answer = patch(api, staff, {"data": data})
+        assert_problem(answer, 422, "invalid_credential", "data.secret_access_key")
+    assert patch(api, staff, {"owner": "ann"}).status_code == 200
+    assert patch(api, staff, {"data": {"secret_key": "anew"}}).json()["state"] == "ready"
+
+
+# --- deleting
+
+
+def test_deleting(api: Api, staff: str) -> None:
+    create(api, staff)
+    answer = api.call("DELETE", ONE, token=staff)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert_problem(api.get(ONE, token=staff), 404, "unknown_credential")
+    assert [each.action for each in CredentialChange.objects.order_by("id")] == [
+        "created", "deleted",
+    ]  # fmt: skip
+
+
+def job_for(number: int, storage: object, state: str) -> Job:
+    job = put_in_state(make_job(content=picture(number)), state)
+    job.spec = {**job.spec, "storageKeys": storage}
+    job.save(update_fields=["spec"])
+    return job
+
+
+@pytest.mark.parametrize("storage", [{"s3": "my-s3-key"}, {"s3": ["a", "my-s3-key"]}])
+@pytest.mark.parametrize("state", IN_FLIGHT)
+def test_in_use(api: Api, staff: str, storage: object, state: State) -> None:
+    create(api, staff)
+    job = job_for(1, storage, state)
+    body = assert_problem(api.call("DELETE", ONE, token=staff), 409, "credential_in_use")
+    assert str(job.uid) in body["detail"]
+    assert Credential.objects.exists()
+    put_in_state(job, State.COMPLETED)
+    assert api.call("DELETE", ONE, token=staff).status_code == 204
+
+
+def test_who_does_not_need_it(api: Api, staff: str) -> None:
+    create(api, staff)
+    others = [{"gcs": "my-s3-key"}, {"s3": "my-s3-key2"}, {"s3": ["my-s3-key2"]}, {}]
+    others += [{"s3": "MY-S3-KEY"}, {"s3": ["MY-S3-KEY"]}]
+    for number, storage in enumerate(others):
+        job_for(number, storage, State.PENDING)
+    for number, state in enumerate(FINAL, 10):
+        job_for(number, {"s3": "my-s3-key"}, state)
+    assert api.call("DELETE", ONE, token=staff).status_code == 204
+
+
+def test_a_flood_of_jobs_is_cut(api: Api, staff: str) -> None:
+    create(api, staff)
+    for number in range(usage.MOST_NAMED + 2):
+        job_for(number, {"s3": "my-s3-key"}, State.PENDING)
+    body = assert_problem(api.call("DELETE", ONE, token=staff), 409, "credential_in_use")
+    assert body["detail"].count("job ") == usage.MOST_NAMED
+    assert body["detail"].endswith("and more")
+
+
+# --- trying
+
+
+def test_a_folder_that_works_and_one_that_does_not(api: Api, staff: str, roots: Path) -> None:
+    create(api, staff, type="local", data={"root": str(roots)})
+    verdict = trial(api, staff)
+    assert verdict["ok"] is True
+    assert verdict["duration_s"] >= 0
+    assert list(roots.iterdir()) == []
+    roots.rename(roots.with_name("gone"))
+    roots.write_text("a file")
+    verdict = trial(api, staff)
+    assert verdict["ok"] is False
+    assert verdict["code"]
+    assert verdict["message"]
+
+
+def test_a_storage_that_is_down(api: Api, staff: str) -> None:
+    from tests.server import free_port
+
+    create(api, staff, data={**DATA, "endpoint": f"http://127.0.0.1:{free_port()}"})
+    verdict = trial(api, staff)
+    assert (verdict["ok"], verdict["permanent"]) == (False, False)
+    assert verdict["code"] == "store_unavailable"
+    assert SECRET not in json.dumps(verdict)
+
+
+def test_a_trial_is_no_use_and_no_change(api: Api, staff: str, roots: Path) -> None:
+    create(api, staff, type="local", data={"root": str(roots)})
+    trial(api, staff)
+    found = api.get(ONE, token=staff).json()
+    assert found["last_used_at"] is None
+    assert len(found["changes"]) == 1
+
+
+# --- local folders
+
+
+@pytest.mark.parametrize("root", ["..", "/", "/etc", "roots", "{}/../other", "{}x", "{}/link", ""])
+def test_a_folder_outside_is_refused(api: Api, staff: str, roots: Path, root: str) -> None:
+    (roots / "link").symlink_to("/etc")
+    data = {"root": root.format(roots)}
+    answer = create(api, staff, type="local", data=data)
+    assert_problem(answer, 422, "invalid_credential", "data.root")
+
+
+def test_a_folder_inside_is_taken(api: Api, staff: str, roots: Path) -> None:
+    for name in ("", "/a/b"):
+        key = uuid.uuid4().hex
+        answer = create(api, staff, key=key, type="local", data={"root": f"{roots}{name}"})
+        assert answer.status_code == 201
+        assert answer.json()["fingerprint"] == ""
+
+
+def test_without_roots_there_is_no_local_storage(api: Api, staff: str, tmp_path: Path) -> None:
+    body = assert_problem(
+        create(api, staff, type="local", data={"root": str(tmp_path)}),
+        422,
+        "invalid_credential",
+        "data.root",
+    )
+    assert "PIXERVE_LOCAL_ROOTS" in body["detail"]
