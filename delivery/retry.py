@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from delivery.webhook import Attempt
+from typing import Protocol
 
 #: Seconds to wait before attempt 1, 2, 3 … ; its length is the number of attempts.
 SCHEDULE: tuple[float, ...] = (0, 5, 60, 300, 1800, 7200, 18_000, 36_000, 86_400)
@@ -12,6 +11,22 @@ SCHEDULE: tuple[float, ...] = (0, 5, 60, 300, 1800, 7200, 18_000, 36_000, 86_400
 MAX_RETRY_AFTER_S = 86_400.0
 
 _SPREAD = 0.1
+
+
+class Attempt(Protocol):
+    """What a decision needs to know: of a callback's POST, of an upload to a store."""
+
+    @property
+    def ok(self) -> bool:
+        """It succeeded."""
+
+    @property
+    def permanent(self) -> bool:
+        """Trying again cannot help."""
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds that the other side asked to wait."""
 
 
 @dataclass(frozen=True)

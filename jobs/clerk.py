@@ -1,7 +1,7 @@
 """The clerk: one small loop for all that happens at a certain time rather than on a wake-up.
 
-It sends due callbacks, reaps jobs whose worker is gone, sweeps staging, and watches over a cluster
-that hangs. Any number of clerks may run; rows decide.
+It sends due callbacks and deliveries, reaps jobs whose worker is gone, sweeps staging, and watches
+over a cluster that hangs. Any number of clerks may run; rows decide.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from django.db import close_old_connections
 from jobs import bells, cluster, leases, outcomes, queue, retention
 from jobs.callbacks import Sender
 from jobs.models import Job
+from jobs.sending import Postman
 from jobs.states import State
 
 log = logging.getLogger("pixerve.clerk")
@@ -97,6 +98,7 @@ class Clerk:
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._sender = Sender()
+        self._postman = Postman()
         self._reaper = leases.Reaper()
         self._watchdog = Watchdog()
         self._next_watch = 0.0
@@ -115,11 +117,13 @@ class Clerk:
                 log.exception("the database is away; trying again")
                 close_old_connections()
             bells.clerk.wait(TICK_S)
+        self._postman.close()
         self._sender.close()
 
     def tick(self) -> None:
         """Everything that is due now."""
         self._sender.send_due()
+        self._postman.send_due()
         reap(self._reaper)
         if time.monotonic() >= self._next_watch:
             self._next_watch = time.monotonic() + WATCH_EVERY_S

@@ -66,7 +66,7 @@ def _variant(name: str, chosen: Settings, box: Box | None, reference: str, stem:
 
 def check_destinations(spec: JobSpec, subject: str) -> None:
     """Raise InvalidSpec for a storage key that `subject` may not use."""
-    for kind, key in spec.storage_keys.items():
+    for kind, key in spec.destinations:
         try:
             resolver.require(kind, key, subject=subject)
         except resolver.UnknownCredential as error:

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from delivery.hosting import HostedRoot
-from jobs import bells, events, staging, transitions
+from jobs import bells, deliveries, events, staging, transitions
 from jobs.errors import Conflict, Gone
 from jobs.models import EventType, HostedFile, Job
 from jobs.states import FINAL, IN_FLIGHT, State
@@ -28,12 +28,15 @@ def cancel(job: Job) -> None:
 
 
 def replay(job: Job) -> None:
-    """Run a failed job again from its kept source. Raises Conflict, Gone."""
+    """Run a failed job again from what is kept: what was delivered stays, and what was made and
+    lies in staging is not made anew. Raises Conflict, Gone."""
     if not staging.source_path(job.uid).exists():
         Job.objects.filter(pk=job.pk, state=State.FAILED).update(has_source=False)
     try:
         with transaction.atomic():
             happened = transitions.replay(job)
+            if happened and job.made_by:
+                deliveries.replay(job)
             transaction.on_commit(bells.queue.ring)
     except IntegrityError:
         raise Conflict(

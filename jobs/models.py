@@ -1,9 +1,10 @@
 """The job table is the truth, and the queue.
 
-Reference ◀── Job ──▶ Rendition (one produced file)
+Reference ◀── Job ──▶ Rendition (one produced file) ◀── Delivery (to one destination)
                ├────▶ Success | Failure (append-only records of its ends)
                └────▶ Event ◀── Callback ──▶ CallbackAttempt
 HostedFile: what lies at a path of `/files/`; lives as long as the file, not as the job
+StorageHealth: how the last deliveries to one credential went, for all processes
 """
 
 import uuid
@@ -43,6 +44,10 @@ class Job(models.Model):
 
     A worker that claims a job raises `fence`; each later write of that worker names the number, so
     that one who lost its lease can write nothing. `turn` makes subjects take turns.
+
+    A job with deliveries keeps the fence of the claim that made its renditions as `made_by`: they
+    lie in that claim's folder of staging. While it only waits for a delivery's next try it is
+    `processing`, stage `delivering`, without an owner: nobody holds a lease.
     """
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -70,6 +75,7 @@ class Job(models.Model):
     has_source = models.BooleanField(default=True)
 
     fence = models.PositiveIntegerField(default=0)
+    made_by = models.PositiveIntegerField(default=0)
     owner = models.CharField(max_length=200, blank=True, default="")
     beat = models.PositiveIntegerField(default=0)
     excused = models.BooleanField(default=False)
@@ -148,11 +154,86 @@ class Rendition(models.Model):
         return self.name
 
 
+class DeliveryState(models.TextChoices):
+    WAITING = "waiting", "Waiting"  # due at `next_at`
+    SENDING = "sending", "Sending"  # the job's worker, or a clerk, is at it
+    DELIVERED = "delivered", "Delivered"  # the store confirmed exactly our bytes
+    FAILED = "failed", "Failed"  # no try is left, or none can help
+
+
+class Delivery(models.Model):
+    """One rendition at one destination, with a state of its own.
+
+    `bytes`, `checksum` ("algorithm:hex") and `url` (lasting; "" for none) are what the store said.
+    `attempts` count since the job was made or replayed.
+    """
+
+    rendition = models.ForeignKey(
+        Rendition,
+        on_delete=models.CASCADE,
+        related_name="deliveries",
+        db_index=False,  # one_delivery_each begins with it
+    )
+    credential_type = models.CharField(max_length=32)
+    credential_key = models.CharField(max_length=128)
+    state = models.CharField(
+        max_length=10, choices=DeliveryState.choices, default=DeliveryState.WAITING
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now)
+    bytes = models.BigIntegerField(null=True, blank=True)
+    checksum = models.CharField(max_length=150, blank=True, default="")
+    url = models.TextField(blank=True, default="")
+    error_code = models.CharField(max_length=64, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    fence = models.PositiveIntegerField(default=0)
+    owner = models.CharField(max_length=200, blank=True, default="")
+    updated_at = models.DateTimeField(default=timezone.now)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rendition", "credential_key"], name="one_delivery_each"
+            )
+        ]
+        indexes = [
+            # clerk: what is due
+            models.Index(fields=["state", "next_at"], name="delivery_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rendition_id} to {self.credential_key}"
+
+
+class StorageHealth(models.Model):
+    """How deliveries to one credential go: the last good one, the last error, the breaker.
+
+    `failures` in a row, `opened_at` and `trial_at` (Unix seconds) are a `delivery.breaker.Breaker`.
+    """
+
+    credential_key = models.CharField(max_length=128, primary_key=True)
+    failures = models.PositiveIntegerField(default=0)
+    opened_at = models.FloatField(null=True, blank=True)
+    trial_at = models.FloatField(null=True, blank=True)
+    last_success_at = models.DateTimeField(null=True, blank=True)
+    last_error_at = models.DateTimeField(null=True, blank=True)
+    last_error_code = models.CharField(max_length=64, blank=True, default="")
+    last_error_message = models.TextField(blank=True, default="")
+
+    class Meta:
+        verbose_name = "storage"
+
+    def __str__(self) -> str:
+        return self.credential_key
+
+
 class HostedFile(models.Model):
     """What lies at a path below `/files/`. Outlives its job's record.
 
     `bytes` and `mtime_ns` say which file on disk the checksum is of: where they differ from the
-    file, the checksum is made anew (`jobs.api.files`).
+    file, the checksum is made anew (`jobs.api.files`). A `private` one needs a signed link.
     """
 
     path = models.CharField(max_length=420, unique=True)
@@ -164,6 +245,7 @@ class HostedFile(models.Model):
     bytes = models.BigIntegerField()
     mtime_ns = models.BigIntegerField()
     media_type = models.CharField(max_length=64)
+    private = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return self.path

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -12,6 +13,7 @@ from jobs.leases import LeaseLost
 from jobs.models import EventType, Failure, HostedFile, Job, Rendition, Success
 
 MAX_MESSAGE = 1000
+_NOTHING_YET = {"sha256": "", "bytes": 0, "mtime_ns": 0, "media_type": ""}
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,29 @@ def complete(job: Job, product: Product) -> None:
         )
         if not done:
             raise LeaseLost(str(job.uid))
-        _write_renditions(job, product.renditions)
-        _write_hosted(job, product.published)
+        write_renditions(job, product.renditions)
+        write_hosted(job, product.published)
         _write_success(job, product.renditions)
         events.tell(job, EventType.COMPLETED, file_count=len(product.renditions))
         transaction.on_commit(lambda: staging.discard(job.uid))
 
 
-def fail(job: Job, code: str, message: str) -> bool:
-    """processing → failed; the source stays in staging for a replay. False if the lease is lost."""
+def complete_delivered(job: Job, **told: Any) -> None:
+    """processing → completed for a job whose renditions have rows already; call it in the
+    transaction that noted the last delivery. `told` goes into the callback."""
+    if not transitions.finish(job, has_source=False):
+        raise LeaseLost(str(job.uid))
+    made = list(job.renditions.all())
+    _write_success(job, made)
+    events.tell(job, EventType.COMPLETED, file_count=len(made), **told)
+    transaction.on_commit(lambda: staging.discard(job.uid))
+
+
+def fail(job: Job, code: str, message: str, **told: Any) -> bool:
+    """processing → failed; what a replay needs stays in staging. False if the lease is lost.
+
+    `told` goes into the callback.
+    """
     message = message[:MAX_MESSAGE]
     with transaction.atomic():
         if not transitions.fail(job, code, message):
@@ -68,12 +84,15 @@ def fail(job: Job, code: str, message: str) -> bool:
             code=code,
             message=message,
         )
-        events.tell(job, EventType.FAILED, error={"code": code, "message": message})
-        transaction.on_commit(lambda: staging.keep_source_only(job.uid, job.fence))
+        events.tell(job, EventType.FAILED, error={"code": code, "message": message}, **told)
+        transaction.on_commit(
+            lambda: staging.keep_for_replay(job.uid, job.fence, made_by=job.made_by)
+        )
     return True
 
 
-def _write_renditions(job: Job, made: Sequence[Made]) -> None:
+def write_renditions(job: Job, made: Sequence[Made]) -> None:
+    """Rows for files that were made; older ones of the same key are superseded."""
     sub_dir = job.spec.get("subDir") or ""
     keys = {each.name: names.object_key(sub_dir, each.name) for each in made}
     for key in keys.values():
@@ -87,7 +106,26 @@ def _write_renditions(job: Job, made: Sequence[Made]) -> None:
     rows.insert(Rendition, renditions)
 
 
-def _write_hosted(job: Job, published: Sequence[Published]) -> None:
+def supersede_others(job: Job) -> None:
+    """The renditions of a job that goes on are the newest of their keys again."""
+    keys = list(job.renditions.values_list("key", flat=True))
+    others = Rendition.objects.filter(key__in=keys, superseded=False).exclude(job=job)
+    others.update(superseded=True)
+    job.renditions.filter(superseded=True).update(superseded=False)
+
+
+def hide(job: Job, keys: Sequence[str]) -> None:
+    """Make these paths private before their files appear there."""
+    hidden = [
+        HostedFile(path=key, job=job, reference_id=job.reference_id, private=True, **_NOTHING_YET)
+        for key in keys
+    ]
+    HostedFile.objects.bulk_create(
+        hidden, update_conflicts=True, unique_fields=["path"], update_fields=["private"]
+    )
+
+
+def write_hosted(job: Job, published: Sequence[Published]) -> None:
     hosted = [
         {
             "path": each.key,
@@ -97,13 +135,14 @@ def _write_hosted(job: Job, published: Sequence[Published]) -> None:
             "bytes": each.bytes,
             "mtime_ns": each.mtime_ns,
             "media_type": each.media_type,
+            "private": job.spec.get("private", False),
         }
         for each in published
     ]
     rows.insert(HostedFile, hosted, replace_by="path")
 
 
-def _write_success(job: Job, made: Sequence[Made]) -> None:
+def _write_success(job: Job, made: Sequence[Made | Rendition]) -> None:
     success = {
         "job_id": job.pk,
         "reference_id": job.reference_id,

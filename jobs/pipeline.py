@@ -2,26 +2,27 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from delivery.errors import DeliveryError
 from delivery.hosting import HostedRoot
-from encoders import registry
 from encoders.converter import Converter
 from encoders.errors import PictureError
 from encoders.limits import Limits
-from encoders.plan import ORIGINAL, Outcome, Plan, Rendition
-from encoders.sniff import MEDIA_TYPES
-from jobs import cluster, intake, leases, names, outcomes, staging, transitions
+from encoders.plan import Outcome, Plan, Rendition
+from jobs import cluster, deliveries, intake, leases, names, outcomes, staging, transitions
 from jobs.leases import LeaseLost
 from jobs.models import Job
+from jobs.models import Rendition as RenditionRow
 from jobs.outcomes import Product, Published
+from jobs.sending import FirstRound
 from jobs.spec import JobSpec, load
 from jobs.states import Stage
 
@@ -53,8 +54,11 @@ def wake() -> None:
 def run(job: Job) -> None:
     """Work on a claimed job until it ends, is handed back, or is not ours any more."""
     try:
-        outcomes.complete(job, _make(job))
-        log.info("job %s completed", job.uid)
+        if job.spec.get("storageKeys"):
+            _make_and_deliver(job)
+        else:
+            outcomes.complete(job, _make(job))
+            log.info("job %s completed", job.uid)
     except LeaseLost:
         log.warning(NOT_OURS, job.uid)
     except HandedBack:
@@ -74,17 +78,53 @@ def _make(job: Job) -> Product:
     outcome = _convert(job, spec, pulse)
     pulse.enter(Stage.DELIVERING)
     started = time.monotonic()
-    published = _host(job, spec, outcome, pulse) if spec.direct_host else []
+    published = _host(job, spec, outcome.renditions, pulse) if spec.direct_host else []
     return Product(
         renditions=outcome.renditions,
         published=published,
-        warnings=[{"code": each.code, "message": each.message} for each in outcome.warnings],
-        timings={
-            "queued": _queued_ms(job),
-            **outcome.timings,
-            "deliver": round((time.monotonic() - started) * 1000, 1),
-        },
+        warnings=_warnings(outcome),
+        timings=_timings(job, outcome) | {"deliver": _ms_since(started)},
     )
+
+
+def _make_and_deliver(job: Job) -> None:
+    """Convert, unless that was done before; then deliver everywhere side by side, and leave what
+    must be tried again to the clerk."""
+    spec = load(job.spec)
+    pulse = Pulse(job)
+    if not deliveries.resume(job):
+        outcome = _convert(job, spec, pulse)
+        about = {"warnings": _warnings(outcome), "timings": _timings(job, outcome)}
+        deliveries.plan(job, outcome.renditions, **about)
+    pulse.done = job.total
+    started = time.monotonic()
+    first = FirstRound(job)
+    first.start()
+    made = list(job.renditions.order_by("id"))
+    published = _host(job, spec, made, pulse) if spec.direct_host else []
+    first.see_through(pulse.beat)
+    with transaction.atomic():
+        leases.renew(job, timings=_delivered_in(job, started))
+        first.note()
+        outcomes.write_hosted(job, published)
+        deliveries.park(job)
+
+
+def _delivered_in(job: Job, started: float) -> dict[str, float]:
+    timings = Job.objects.values_list("timings", flat=True).get(pk=job.pk)
+    return {**timings, "deliver": _ms_since(started)}
+
+
+def _ms_since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 1)
+
+
+def _warnings(outcome: Outcome) -> list[dict[str, str]]:
+    return [{"code": each.code, "message": each.message} for each in outcome.warnings]
+
+
+def _timings(job: Job, outcome: Outcome) -> dict[str, float]:
+    return {"queued": _queued_ms(job), **outcome.timings}
 
 
 def _queued_ms(job: Job) -> float:
@@ -125,28 +165,26 @@ def _make_out_dir(job: Job) -> Path:
     return path
 
 
-def _host(job: Job, spec: JobSpec, outcome: Outcome, pulse: "Pulse") -> list[Published]:
+def _host(
+    job: Job, spec: JobSpec, made: Sequence[Rendition | RenditionRow], pulse: "Pulse"
+) -> list[Published]:
     root = HostedRoot(Path(settings.PIXERVE.serve_dir))
-    made_in = staging.out_dir(job.uid, job.fence)
+    made_in = staging.out_dir(job.uid, job.made_by or job.fence)
     sub_dir = spec.sub_dir or ""
-    sources = {made.name: made_in / made.name for made in outcome.renditions}
+    if spec.private:
+        outcomes.hide(job, [names.object_key(sub_dir, each.name) for each in made])
+    sources = {each.name: made_in / each.name for each in made}
     placed = root.publish_all(sub_dir, sources, on_each=pulse.beat)
     return [
         Published(
-            names.object_key(sub_dir, made.name),
-            made.sha256,
-            placed[made.name].size,
-            placed[made.name].mtime_ns,
-            _media_type(job, made),
+            names.object_key(sub_dir, each.name),
+            each.sha256,
+            placed[each.name].size,
+            placed[each.name].mtime_ns,
+            deliveries.media_type(job, each.format),
         )
-        for made in outcome.renditions
+        for each in made
     ]
-
-
-def _media_type(job: Job, made: Rendition) -> str:
-    if made.format == ORIGINAL:
-        return MEDIA_TYPES[job.source_format]
-    return registry.media_type(made.format)
 
 
 def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from delivery import backends
 from delivery.addresses import AddressPolicy
 from delivery.errors import DeliveryError
 from delivery.http import check_headers, check_url
@@ -34,6 +35,8 @@ DEFAULT_SPEED = 6
 MAX_PRIORITY = 1000
 MAX_SUB_DIR = 200
 ANY_SIDE = 2**31 - 1
+MAX_KEYS = 8  # of one type
+MAX_KEY = 128
 _WORDS = {"extra_forbidden": "unknown field", "missing": "required"}
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
@@ -71,6 +74,26 @@ def _format_name(value: object) -> object:
         return value
     known = ", ".join(registry.names())
     raise PydanticCustomError("format", "unknown format; known are {known}", {"known": known})
+
+
+def _storage_type(value: object) -> object:
+    if isinstance(value, str) and value in backends.names():
+        return value
+    known = ", ".join(backends.names())
+    raise PydanticCustomError("storage", "unknown storage; known are {known}", {"known": known})
+
+
+def _storage_key_or_keys(value: object) -> object:
+    """A key, or a list of different ones; either form is kept as it was sent."""
+    keys = value if isinstance(value, list) else [value]
+    good = [key for key in keys if isinstance(key, str) and 1 <= len(key) <= MAX_KEY]
+    if not 1 <= len(good) <= MAX_KEYS or len(set(good)) < len(keys):
+        raise PydanticCustomError(
+            "storage_key",
+            "a key of at most {length} characters, or a list of 1 to {most} different keys",
+            {"length": MAX_KEY, "most": MAX_KEYS},
+        )
+    return value
 
 
 def _url(value: str, info: ValidationInfo) -> str:
@@ -155,10 +178,17 @@ class JobSpec(_Strict):
         default_factory=dict
     )
     storage_keys: dict[
-        Literal["s3", "gcs", "sftp", "local"], Annotated[str, Field(min_length=1, max_length=128)]
+        Annotated[str, BeforeValidator(_storage_type)],
+        Annotated[Any, BeforeValidator(_storage_key_or_keys)],
     ] = Field(default_factory=dict)
     direct_host: bool = False
+    private: bool = False
     sub_dir: Annotated[str, AfterValidator(_sub_dir)] | None = None
+
+    @property
+    def destinations(self) -> tuple[tuple[str, str], ...]:
+        """Every (type, key) of a storage."""
+        return destinations_of(self.storage_keys)
 
     @model_validator(mode="after")
     def _makes_sense(self, info: ValidationInfo) -> Self:
@@ -193,6 +223,15 @@ class JobSpec(_Strict):
         return self.model_dump(
             mode="json", by_alias=True, exclude_unset=True, exclude={"callback_headers"}
         )
+
+
+def destinations_of(storage_keys: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Every (type, key) of `storageKeys`, whose values are a key or a list of keys."""
+    return tuple(
+        (kind, key)
+        for kind, keys in storage_keys.items()
+        for key in (keys if isinstance(keys, list | tuple) else [keys])
+    )
 
 
 def _at(field: str, message: str) -> PydanticCustomError:

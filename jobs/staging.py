@@ -1,7 +1,7 @@
 """Bytes on their way: one folder per job below `{data_dir}/staging`.
 
     staging/{uid}/source     the upload, synced to disk before it is acknowledged
-    staging/{uid}/out.{n}/   renditions of the n-th claim, until they are delivered
+    staging/{uid}/out.{n}/   renditions of the n-th claim, until all are delivered
 
 The folder is made before the row and removed after it ends, so what a kill leaves behind is a
 folder without a live row; `jobs.retention` sweeps those.
@@ -50,10 +50,12 @@ def discard(uid: uuid.UUID) -> None:
     shutil.rmtree(folder(uid), ignore_errors=True)
 
 
-def keep_source_only(uid: uuid.UUID, last_fence: int) -> None:
-    """Remove what claims up to `last_fence` produced, keep what was uploaded, for a replay."""
+def keep_for_replay(uid: uuid.UUID, last_fence: int, made_by: int = 0) -> None:
+    """Remove what claims up to `last_fence` produced, but what the claim `made_by` made, which is
+    to be delivered; keep what was uploaded."""
     for produced in folder(uid).glob("out.*"):
-        if int(produced.suffix[1:]) <= last_fence:
+        number = int(produced.suffix[1:])
+        if number <= last_fence and number != made_by:
             shutil.rmtree(produced, ignore_errors=True)
 
 

@@ -156,6 +156,8 @@ class Config(BaseModel):
     callback_ports: Ports = frozenset({80, 443})
     callback_schedule: Waits = (0, 5, 60, 300, 1800, 7200, 18_000, 36_000, 86_400)
     local_roots: Folders = ()
+    delivery_schedule: Waits = (0, 10, 60, 300, 900, 1800)
+    private_link_lifetime: Duration = Field(3600, ge=1, le=7 * 86400)
     sendfile: Annotated[str, BeforeValidator(_sendfile)] = "off"
     ready_queue_age: Duration = Field(900, ge=1)
     ready_free_bytes: Size = 2**30

@@ -129,7 +129,7 @@ def test_what_later_claims_make_is_not_removed() -> None:
     uid = stage().uid
     for fence in (1, 2, 9, 10):
         staging.out_dir(uid, fence).mkdir()
-    staging.keep_source_only(uid, 2)
+    staging.keep_for_replay(uid, 2)
     left = {each.name for each in staging.folder(uid).iterdir()}
     assert left == {"source", "out.9", "out.10"}
 
