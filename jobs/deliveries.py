@@ -25,7 +25,7 @@ from encoders import registry
 from encoders.plan import ORIGINAL
 from encoders.plan import Rendition as Made
 from encoders.sniff import MEDIA_TYPES
-from jobs import bells, leases, outcomes, staging
+from jobs import bells, leases, outcomes, staging, storages
 from jobs.leases import LeaseLost
 from jobs.models import Delivery, DeliveryState, Job, Rendition
 from jobs.spec import destinations_of
@@ -120,8 +120,13 @@ def _undelivered(job: Job) -> QuerySet[Rendition]:
 
 
 def replay(job: Job) -> None:
-    """Let those that failed be tried anew, with the whole schedule before them."""
-    of(job).exclude(state=DeliveryState.DELIVERED).order_by().update(
+    """Let those that failed be tried anew, with the whole schedule before them.
+
+    Who replays believes that the storages are well again, so their breakers are closed.
+    """
+    missing = of(job).exclude(state=DeliveryState.DELIVERED).order_by()
+    storages.close(missing.values_list("credential_key", flat=True))
+    missing.update(
         state=DeliveryState.WAITING,
         attempts=0,
         next_at=timezone.now(),

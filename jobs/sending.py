@@ -7,7 +7,7 @@ their own thread: the carrier's threads touch no database.
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
@@ -181,7 +181,7 @@ class Postman:
 
     def send_due(self) -> int:
         """Note what ended and start what is due, as far as threads are free; returns how many."""
-        self._note(0.0)
+        self._write(self._bag.finished())
         deliveries.reclaim_orphans()
         busy = self._bag.count()
         full = {key for key, count in busy.items() if count >= self._each}
@@ -215,8 +215,8 @@ class Postman:
         self._bag.send(delivery, job, to)
         return True
 
-    def _note(self, timeout_s: float) -> None:
-        for delivery, carried in self._bag.finished(timeout_s):
+    def _write(self, found: Iterable[tuple[Delivery, Carried]]) -> None:
+        for delivery, carried in found:
             with _alone(delivery.rendition.job) as job:
                 if deliveries.note(delivery, carried):
                     storages.note([carried])
@@ -226,4 +226,4 @@ class Postman:
         """Wait a while for the uploads under way; what is cut is sent again by the next clerk."""
         end = time.monotonic() + CLOSE_S
         while self._bag and time.monotonic() < end:
-            self._note(LOOK_S)
+            self._write(self._bag.finished(LOOK_S))

@@ -49,6 +49,11 @@ def admit(key: str) -> bool:
     return True
 
 
+def close(keys: Iterable[str]) -> None:
+    """Let these be tried at once."""
+    StorageHealth.objects.filter(pk__in=set(keys)).update(**vars(breaker.CLOSED))
+
+
 def note(carried: Iterable[Carried]) -> None:
     """Remember how these went; call it in the transaction that notes the deliveries.
 

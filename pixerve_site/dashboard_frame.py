@@ -38,6 +38,7 @@ _STORAGE = [
         "admin:credentials_credential_changelist",
         active=_at(*_CREDENTIAL_PAGES),
     ),
+    _link("Health", "monitor_heart", "admin:jobs_storagehealth_changelist"),
 ]
 _TRY = [
     _link("Trial token", "key", "admin:jobs_trial_token"),

@@ -13,7 +13,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from jobs import queue, staging
+from jobs import queue, staging, storages
 from jobs.api import auth, schemas
 from pixerve_site import version
 
@@ -113,6 +113,8 @@ class ReadyzView(APIView):
         who = auth.caller(request)
         if who is not None and who.is_staff:
             answer["checks"] = checks
+            # A storage that is down makes this server no less ready: its deliveries wait.
+            answer["storages"] = storages.describe() if checks["database"]["ok"] else {}
         return JsonResponse(answer, status=200 if ready else 503)
 
 

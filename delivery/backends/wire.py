@@ -17,8 +17,7 @@ from delivery.backends.errors import StoreUnavailable
 from delivery.deadline import Deadline
 from delivery.destination import Destination
 from delivery.errors import DeliveryError, TimedOut
-from delivery.http import Resolver, _checked_addresses, resolve
-from delivery.rules import Target
+from delivery.guard import Resolver, checked_addresses, resolve
 
 _CONNECT_S = 5.0
 _KEEPALIVE_IDLE_S = 30
@@ -77,10 +76,7 @@ class Wire:
         raise failure
 
     def _addresses(self, host: str, port: int, deadline: Deadline) -> list[IPAddress]:
-        target = Target("https", host, port, "/")
-        if target.literal is not None:
-            self._policy.check(target.literal)
-        return _checked_addresses(target, self._policy, deadline, self._resolver)
+        return checked_addresses(host, port, self._policy, deadline, self._resolver)
 
     def watch(self, sock: socket.socket) -> socket.socket:
         """Cut this connection when the time is up; gives a handle for ``forget``.

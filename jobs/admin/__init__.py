@@ -7,9 +7,10 @@ callback      callbacks and their attempts
 hosted        files below /files/
 trial_token   the form that makes an upload token
 credential    how to reach storages: list, form, trial, history; `credential_form` is the form
+storage       how deliveries to each storage go
 people        users and groups; django-q2's own pages are taken away
 """
 
-from jobs.admin import callback, credential, hosted, job, people, records
+from jobs.admin import callback, credential, hosted, job, people, records, storage
 
-__all__ = ["callback", "credential", "hosted", "job", "people", "records"]
+__all__ = ["callback", "credential", "hosted", "job", "people", "records", "storage"]

@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from jobs import links
 from jobs.admin.base import ReadOnlyAdmin, job_link
 from jobs.models import HostedFile
 
@@ -26,7 +27,9 @@ class HostedFileAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Path")
     def link(self, hosted: HostedFile) -> SafeString:
-        url = reverse("file", args=[hosted.path])
+        url = reverse("file", args=[hosted.path]) + (
+            links.query(hosted.path) if hosted.private else ""
+        )
         return format_html(
             '<a class="px-link px-short" href="{}" title="{}">{}</a>', url, hosted.path, hosted.path
         )

@@ -8,10 +8,11 @@ from urllib.parse import quote
 from django.urls import reverse
 
 from encoders.plan import ORIGINAL
+from jobs import deliveries, links
 from jobs.admin.actions import ACTIONS
 from jobs.admin.base import elapsed, span
 from jobs.models import HostedFile, Job, Rendition
-from jobs.spec import DEFAULT_QUALITY, DEFAULT_SPEED
+from jobs.spec import DEFAULT_QUALITY, DEFAULT_SPEED, destinations_of
 
 SHOWN_BY_BROWSERS = {"image/jpeg", "image/png", "image/webp", "image/avif", "image/gif"}
 LARGEST_THUMBNAIL = 5 * 2**20
@@ -38,7 +39,8 @@ def asked_outputs(spec: dict[str, Any]) -> Iterator[dict[str, str | int]]:
 def destinations(spec: dict[str, Any]) -> list[str]:
     """Where the outputs go, in words."""
     hosted = ["hosted here"] if spec.get("directHost") else []
-    return hosted + [f"{kind}: {key}" for kind, key in spec.get("storageKeys", {}).items()]
+    stored = destinations_of(spec.get("storageKeys", {}))
+    return hosted + [f"{kind}: {key}" for kind, key in stored]
 
 
 def timing_bars(timings: dict[str, float]) -> list[dict[str, Any]]:
@@ -67,6 +69,21 @@ def _mark(rendition: Rendition, mine: bool) -> str:
     return "hosted" if mine else "not hosted"
 
 
+def _file_url(hosted: HostedFile) -> str:
+    return reverse("file", args=[hosted.path]) + (
+        links.query(hosted.path) if hosted.private else ""
+    )
+
+
+def deliveries_of(job: Job) -> list[dict[str, Any]]:
+    """Each rendition at each storage, with the link that staff may follow."""
+    if not job.spec.get("storageKeys"):
+        return []
+    rows = list(deliveries.of(job).select_related("rendition"))
+    urls = links.object_urls(job, rows, signed=True)
+    return [{"row": row, "url": urls.get(row.pk) or ""} for row in rows]
+
+
 def renditions(job: Job) -> list[dict[str, Any]]:
     """The job's files, each with its mark and, where the file is its own, link and thumbnail."""
     rows = list(job.renditions.order_by("id"))
@@ -74,7 +91,7 @@ def renditions(job: Job) -> list[dict[str, Any]]:
     found = []
     for row in rows:
         hosted = lying.get(row.key)
-        url = reverse("file", args=[row.key]) if hosted else ""
+        url = _file_url(hosted) if hosted else ""
         found.append(
             {
                 "row": row,
@@ -109,6 +126,7 @@ def context(job: Job) -> dict[str, Any]:
         "status_url": f"{reverse('status')}?hash={quote(job.reference_id)}",
         "bars": timing_bars(job.timings),
         "renditions": renditions(job),
+        "deliveries": deliveries_of(job),
         "failures": list(job.failures.order_by("-id")[:MOST_RECORDS]),
         "callbacks": callbacks(job),
     }

@@ -1,7 +1,8 @@
 """GET and HEAD /files/{path}: hosted files, with the caching and ranges of RFC 9110.
 
 The ETag is the content's SHA-256. Files may change (a newer job of the same subject replaces them),
-so caches keep them but ask again. With `PIXERVE_SENDFILE` the proxy in front sends the bytes.
+so caches keep them but ask again. A private file needs a link that `jobs.links` signed.
+With `PIXERVE_SENDFILE` the proxy in front sends the bytes.
 """
 
 import hashlib
@@ -23,8 +24,9 @@ from django.views.decorators.http import require_safe
 from delivery.errors import DeliveryError, HostingFailed
 from delivery.hosting import HostedHandle, HostedRoot
 from encoders.sniff import MEDIA_TYPES, SNIFF_BYTES, sniff
+from jobs import links
 from jobs.api.problems import problem
-from jobs.errors import NotFound, RangeNotSatisfiable, Unavailable
+from jobs.errors import Forbidden, NotFound, RangeNotSatisfiable, Unavailable
 from jobs.models import HostedFile
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -76,7 +78,7 @@ def _row(path: str, handle: HostedHandle) -> HostedFile:
         return HostedFile.objects.get_or_create(path=path, defaults=fresh)[0]
     same = HostedFile.objects.filter(pk=row.pk, mtime_ns=row.mtime_ns, sha256=row.sha256)
     same.update(**fresh)
-    return HostedFile(pk=row.pk, path=path, **fresh)
+    return HostedFile(pk=row.pk, path=path, private=row.private, **fresh)
 
 
 def _range(request: HttpRequest, row: HostedFile, modified: int) -> tuple[int, int] | None:
@@ -163,6 +165,9 @@ def _closed_on_error(handle: HostedHandle) -> Iterator[None]:
 
 def _answer(request: HttpRequest, path: str, handle: HostedHandle) -> HttpResponseBase:
     row = _row(path, handle)
+    if row.private and (refused := _refusal(request, path)):
+        handle.close()
+        return refused
     etag = f'"{row.sha256}"'
     modified = row.mtime_ns // 10**9
     response: HttpResponseBase | None = get_conditional_response(request, etag, modified)
@@ -176,7 +181,20 @@ def _answer(request: HttpRequest, path: str, handle: HostedHandle) -> HttpRespon
         response["Content-Type"] = row.media_type
     response["ETag"] = etag
     response["Last-Modified"] = http_date(modified)
+    if row.private:
+        response["Cache-Control"] = "private, no-cache"
     return response
+
+
+def _refusal(request: HttpRequest, path: str) -> HttpResponse | None:
+    """Why a private file is not given, if it is not."""
+    try:
+        links.check(path, request.GET)
+    except links.BadLink as bad:
+        code = "link_expired" if bad.expired else "bad_link"
+        words = "this link is past its end" if bad.expired else "this file needs a signed link"
+        return problem(Forbidden(code, f"{words}; its owner's /status has a fresh one"))
+    return None
 
 
 @csrf_exempt

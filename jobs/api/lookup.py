@@ -4,8 +4,6 @@ With an upload token the hash means the caller's newest job with that content; w
 staff, it is the exact reference.
 """
 
-from urllib.parse import quote
-
 from django.conf import settings
 from rest_framework.request import Request
 
@@ -56,8 +54,3 @@ def look_up(request: Request) -> tuple[str, Job | None, bool]:
         require_staff(request)
     job = find(reference, who)
     return reference, job, job is not None and sees_all(job, who)
-
-
-def file_url(path: str) -> str:
-    """Where a hosted path is fetched from."""
-    return f"{settings.PIXERVE.base_url}/files/{quote(path)}"

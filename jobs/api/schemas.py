@@ -74,6 +74,28 @@ class File(Shape):
     url = serializers.URLField(allow_null=True)
 
 
+class Trouble(Shape):
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class Delivery(Shape):
+    """One file at one storage; `url` is signed, for an hour, where the storage is private."""
+
+    name = serializers.CharField()
+    key = serializers.CharField()
+    type = serializers.CharField()
+    storage_key = serializers.CharField()
+    state = serializers.CharField()
+    bytes = serializers.IntegerField(allow_null=True)
+    checksum = serializers.CharField(allow_null=True)
+    url = serializers.URLField(allow_null=True)
+    error = Trouble(required=False)
+    attempts = serializers.IntegerField()
+    next_attempt_at = serializers.DateTimeField(allow_null=True)
+    delivered_at = serializers.DateTimeField(allow_null=True)
+
+
 class Warning_(Shape):  # noqa: N801 - `Warning` is Python's own
     code = serializers.CharField()
     message = serializers.CharField()
@@ -97,6 +119,7 @@ class Status(Shape):
     timings = serializers.DictField(child=serializers.FloatField(), required=False)
     attempts = serializers.IntegerField(required=False)
     files = File(many=True, required=False)
+    deliveries = Delivery(many=True, required=False)
 
 
 class Cancelled(Shape):
@@ -251,6 +274,7 @@ class Ok(Shape):
 class Ready(Shape):
     status = serializers.CharField()
     checks = serializers.DictField(required=False)
+    storages = serializers.DictField(required=False)
 
 
 class Version(Shape):

@@ -9,9 +9,9 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from jobs import lifecycle
+from jobs import deliveries, lifecycle, links
 from jobs.api import auth, schemas
-from jobs.api.lookup import file_url, find, look_up, reference_of
+from jobs.api.lookup import find, look_up, reference_of
 from jobs.errors import NotFound
 from jobs.models import Failure, Job, Success
 from jobs.states import State
@@ -35,8 +35,9 @@ def rfc3339(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def describe(job: Job, *, full: bool) -> dict[str, Any]:
-    """A job as /status shows it; `full` for its owner and staff."""
+def describe(job: Job, *, full: bool, signed: bool) -> dict[str, Any]:
+    """A job as /status shows it; `full` for its owner and staff, and for all where the operator
+    says so. Only owner and staff get `signed` links to what is private."""
     shown: dict[str, Any] = {
         "hash": job.reference_id,
         "state": job.state,
@@ -57,13 +58,14 @@ def describe(job: Job, *, full: bool) -> dict[str, Any]:
             "warnings": job.warnings,
             "timings": job.timings,
             "attempts": job.attempts,
-            "files": _files(job),
+            "files": _files(job, signed=signed),
+            "deliveries": _deliveries(job, signed=signed) if job.spec.get("storageKeys") else [],
         }
     return shown
 
 
-def _files(job: Job) -> list[dict[str, Any]]:
-    hosted = set(job.hosted_files.values_list("path", flat=True))
+def _files(job: Job, *, signed: bool) -> list[dict[str, Any]]:
+    hosted = {each.path: each for each in job.hosted_files.all()}
     return [
         {
             "name": each.name,
@@ -73,9 +75,25 @@ def _files(job: Job) -> list[dict[str, Any]]:
             "bytes": each.bytes,
             "sha256": each.sha256,
             "superseded": each.superseded,
-            "url": file_url(each.key) if each.key in hosted else None,
+            "url": links.hosted_url(hosted.get(each.key), signed=signed),
         }
         for each in job.renditions.order_by("id")
+    ]
+
+
+def _deliveries(job: Job, *, signed: bool) -> list[dict[str, Any]]:
+    """Each rendition at each storage, with a link that works for the reader."""
+    rows = list(deliveries.of(job).select_related("rendition"))
+    urls = links.object_urls(job, rows, signed=signed)
+    return [
+        {
+            **deliveries.tell(each),
+            "attempts": each.attempts,
+            "next_attempt_at": rfc3339(each.next_at) if each.state == "waiting" else None,
+            "delivered_at": rfc3339(each.delivered_at),
+            "url": urls.get(each.pk),
+        }
+        for each in rows
     ]
 
 
@@ -93,7 +111,9 @@ class StatusView(APIView):
         _, job, full = look_up(request)
         if job is None:
             raise NotFound("unknown_hash", "no job is known by this hash", field="hash")
-        return JsonResponse(describe(job, full=full))
+        who = auth.caller(request)
+        signed = who is not None and who.owns(job.subject)
+        return JsonResponse(describe(job, full=full, signed=signed))
 
 
 class CancelView(APIView):

@@ -17,7 +17,13 @@ BY_ID = f"SELECT {rows.columns(Job)} FROM jobs_job WHERE id = %(id)s"  # noqa: S
 
 
 def hosted(path: str, **changes: Any) -> dict[str, Any]:
-    fixed = {"sha256": "a" * 64, "bytes": 1, "mtime_ns": 2, "media_type": "image/jpeg"}
+    fixed = {
+        "sha256": "a" * 64,
+        "bytes": 1,
+        "mtime_ns": 2,
+        "media_type": "image/jpeg",
+        "private": False,
+    }
     return {"path": path, **fixed, **changes}
 
 

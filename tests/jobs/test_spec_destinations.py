@@ -25,10 +25,23 @@ def test_nothing_to_make() -> None:
 
 @pytest.mark.parametrize("kind", ["s3", "gcs", "sftp", "local"])
 def test_storage_keys(kind: str) -> None:
-    assert parse({"formats": {"jpg": {}}, "storageKeys": {kind: "k" * 128}})
-    for key in ("", "k" * 129, 5, None, True, ["k"]):
+    one, several = {kind: "k" * 128}, {kind: ["a", "b"]}
+    for keys in (one, several, {kind: ["k"]}):
+        spec = parse({"formats": {"jpg": {}}, "storageKeys": keys})
+        assert spec.as_sent()["storageKeys"] == keys
+    assert parse({"formats": {"jpg": {}}, "storageKeys": one}).destinations == ((kind, "k" * 128),)
+    found = parse({"formats": {"jpg": {}}, "storageKeys": several}).destinations
+    assert found == ((kind, "a"), (kind, "b"))
+    wrong = ("", "k" * 129, 5, None, True, [], ["a", "a"], ["a", 5], ["a", ""], list("abcdefghi"))
+    for key in wrong:
         job = {"formats": {"jpg": {}}, "storageKeys": {kind: key}}
         assert refused(job).field == f"job.storageKeys.{kind}"
+
+
+def test_an_unknown_kind_of_storage() -> None:
+    error = refused({"formats": {"jpg": {}}, "storageKeys": {"ftp": "k"}})
+    assert error.field == "job.storageKeys.ftp"
+    assert "s3, gcs, sftp, local" in error.message
 
 
 @pytest.mark.parametrize("sub_dir", ["a", "a/b/c", "tenant-123", "_x", "A.b_c-d", "x" * 64])

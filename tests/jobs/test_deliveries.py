@@ -1,0 +1,335 @@
+"""Deliveries of a job: side by side, each with a state of its own, again where one failed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.utils import timezone
+
+from credentials import service
+from delivery import breaker
+from jobs import clerk, deliveries, leases, lifecycle, pipeline, sending, staging, storages
+from jobs.models import (
+    Callback,
+    Delivery,
+    DeliveryState,
+    Event,
+    HostedFile,
+    Job,
+    Rendition,
+    StorageHealth,
+    Success,
+)
+from jobs.pipeline import Pulse
+from jobs.sending import Postman
+from jobs.spec import load
+from tests.api.caller import staged_folders
+from tests.jobs.making import HOPPER, claim, make_job
+from tests.server import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Configure = Callable[..., None]
+FORMATS = {"jpg": {"sizes": [[40, 30], [20, 20]]}}
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, configure: Configure) -> Path:
+    """The folder of PIXERVE_LOCAL_ROOTS; what failed is due again at once."""
+    root = tmp_path / "roots"
+    root.mkdir()
+    configure(local_roots=(root,), delivery_schedule=(0, 0, 0))
+    return root
+
+
+def storage(folders: Path, key: str, **data: Any) -> Path:
+    """A credential of a folder, which is there."""
+    folder = folders / key
+    folder.mkdir()
+    data = {"root": str(folder), "public_url": f"https://cdn.example/{key}"} | data
+    service.create(key=key, kind="local", data=data, owner="", who="boss")
+    return folder
+
+
+def break_it(folder: Path) -> None:
+    """A file where the folder should be."""
+    folder.rmdir()
+    folder.write_text("in the way")
+
+
+def mend(folder: Path) -> None:
+    folder.unlink()
+    folder.mkdir()
+
+
+def deliver_to(*keys: str, **more: Any) -> Job:
+    job = make_job(
+        "ann", HOPPER, {"formats": FORMATS, "storageKeys": {"local": list(keys)}, **more}
+    )
+    pipeline.wake()
+    job.refresh_from_db()
+    return job
+
+
+def states() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for each in Delivery.objects.all():
+        found.setdefault(each.credential_key, set()).add(each.state)
+    return found
+
+
+def send_all(postman: Postman, until: Callable[[], bool]) -> None:
+    def look() -> bool:
+        postman.send_due()
+        return until()
+
+    wait_for(look, within_s=20, what="the deliveries' end")
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def empty(folder: Path) -> list[str]:
+    """Take the files away, so that one that came again would be seen; their names."""
+    names = names_in(folder)
+    for name in names:
+        (folder / name).unlink()
+    return names
+
+
+def test_several_destinations_and_direct_hosting(folders: Path) -> None:
+    one, two = storage(folders, "one"), storage(folders, "two")
+    job = deliver_to("one", "two", directHost=True)
+    assert (job.state, job.stage, job.owner, job.has_source) == ("completed", "", "", False)
+    assert job.timings["deliver"] > 0
+    names = sorted(Rendition.objects.values_list("name", flat=True))
+    assert len(names) == 2
+    assert names_in(one) == names_in(two) == names
+    assert HostedFile.objects.count() == 2
+    for each in Delivery.objects.select_related("rendition"):
+        made = each.rendition
+        assert (each.state, each.attempts, each.bytes) == ("delivered", 1, made.bytes)
+        assert each.checksum == f"sha256:{made.sha256}"
+        assert each.url == f"https://cdn.example/{each.credential_key}/{made.name}"
+    assert Success.objects.get().file_count == 2
+    assert staged_folders() == []
+
+
+def test_one_that_fails_is_tried_again_and_redoes_only_itself(folders: Path) -> None:
+    good, bad = storage(folders, "good"), storage(folders, "bad")
+    break_it(bad)
+    job = deliver_to("good", "bad", completionCallback="http://127.0.0.1:9/hook")
+    assert (job.state, job.stage, job.owner) == ("processing", "delivering", "")
+    assert states() == {"good": {"delivered"}, "bad": {"waiting"}}
+    names = empty(good)
+    mend(bad)
+    send_all(Postman(), lambda: Job.objects.get().state == "completed")
+    assert (names_in(good), names_in(bad)) == ([], names)
+    told = Callback.objects.get().event.payload
+    assert {each["state"] for each in told["deliveries"]} == {"delivered"}
+    assert len(told["deliveries"]) == 4
+    assert staged_folders() == []
+
+
+def test_the_last_try_fails_the_job_and_a_replay_redoes_only_what_is_missing(
+    folders: Path,
+) -> None:
+    good, bad = storage(folders, "good"), storage(folders, "bad")
+    break_it(bad)
+    job = deliver_to("good", "bad")
+    send_all(Postman(), lambda: Job.objects.get().state == "failed")
+    job.refresh_from_db()
+    assert (job.error_code, job.has_source) == ("delivery_failed", True)
+    assert "local bad: " in job.error_message
+    assert states() == {"good": {"delivered"}, "bad": {"failed"}}
+    made = staging.out_dir(job.uid, job.made_by)
+    before = {each.name: each.stat().st_mtime_ns for each in made.iterdir()}
+    assert len(before) == len(empty(good)) == 2
+    mend(bad)
+    lifecycle.replay(job)
+    pipeline.wake()
+    job.refresh_from_db()
+    assert (job.state, job.made_by) == ("completed", 1)
+    assert {each.name: each.stat().st_mtime_ns for each in bad.iterdir()} == before
+    assert names_in(good) == []
+    assert [each.type for each in Event.objects.order_by("id")] == ["job.failed", "job.completed"]
+
+
+def test_a_replay_without_the_renditions_makes_them_anew(folders: Path) -> None:
+    good, bad = storage(folders, "good"), storage(folders, "bad")
+    break_it(bad)
+    job = deliver_to("good", "bad")
+    send_all(Postman(), lambda: Job.objects.get().state == "failed")
+    job.refresh_from_db()
+    for each in staging.out_dir(job.uid, job.made_by).iterdir():
+        each.unlink()
+    mend(bad)
+    names = empty(good)
+    lifecycle.replay(job)
+    pipeline.wake()
+    job.refresh_from_db()
+    assert job.state == "completed"
+    assert (names_in(good), names_in(bad)) == ([], names)
+
+
+def test_a_permanent_error_is_not_tried_again_and_names_the_remedy(folders: Path) -> None:
+    storage(folders, "one")
+    good = storage(folders, "good")
+    service.delete("one", who="boss")
+    service.create(
+        key="one", kind="local", data={"root": str(folders / "one")}, owner="", who="boss"
+    )
+    settings.PIXERVE = settings.PIXERVE.model_copy(update={"local_roots": (good,)})
+    job = deliver_to("good", "one")
+    assert (job.state, job.error_code) == ("failed", "delivery_failed")
+    assert "local one: bad_options: " in job.error_message
+    assert "PIXERVE_LOCAL_ROOTS" in job.error_message
+    assert set(Delivery.objects.values_list("attempts", flat=True)) == {1}
+    assert states() == {"good": {"delivered"}, "one": {"failed"}}
+
+
+def test_a_lost_key_fails_the_job(folders: Path, settings: Any) -> None:
+    s3 = {"bucket": "pictures", "access_key": "AKIA1", "secret_key": "hush-secret"}
+    service.create(key="sealed", kind="s3", data=s3, owner="", who="boss")
+    make_job("ann", HOPPER, {"formats": FORMATS, "storageKeys": {"s3": "sealed"}})
+    settings.KEYS = replace(settings.KEYS, credential_keys=(Fernet.generate_key().decode(),))
+    pipeline.wake()
+    job = Job.objects.get()
+    assert (job.state, job.error_code) == ("failed", "credential_unreadable")
+    assert "s3 sealed" in job.error_message
+    assert "PIXERVE_CREDENTIAL_KEYS" in job.error_message
+
+
+def test_a_worker_that_is_lost_while_delivering(folders: Path) -> None:
+    """Its successor goes on from the rows, without converting again."""
+    one = storage(folders, "one")
+    job = deliver_to_half(one)
+    lost = claim("here/1/1")
+    # what the killed worker left: planned rows, none of them noted
+    plan_of(lost)
+    assert leases.give_back(lost)
+    pipeline.wake()
+    job.refresh_from_db()
+    assert (job.state, job.made_by) == ("completed", lost.fence)
+    assert job.fence > lost.fence
+    assert states() == {"one": {"delivered"}}
+
+
+def deliver_to_half(folder: Path) -> Job:
+    return make_job("ann", HOPPER, {"formats": FORMATS, "storageKeys": {"local": folder.name}})
+
+
+def plan_of(job: Job) -> None:
+    """What a worker does until its first delivery."""
+    outcome = pipeline._convert(job, load(job.spec), Pulse(job))
+    deliveries.plan(job, outcome.renditions)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_clerks_end_a_job_once(folders: Path, order: tuple[int, int]) -> None:
+    """Each holds one of the last two deliveries; whoever notes last ends the job."""
+    one = storage(folders, "one")
+    break_it(one)
+    deliver_to("one")
+    mend(one)
+    # the first round stopped at the first failure
+    clerks = [Postman(threads=1), Postman(threads=1)]
+    for each in clerks:
+        wait_for(each.send_due, what="a delivery of its own")
+    found = [wait_for(lambda each=each: each._bag.finished(1.0), what="an end") for each in clerks]
+    for number in order:
+        assert Job.objects.get().state == "processing"
+        clerks[number]._write(found[number])
+    assert Job.objects.get().state == "completed"
+    assert Success.objects.count() == Event.objects.count() == 1
+
+
+def test_an_open_breaker_lets_deliveries_wait_without_costing_tries(folders: Path) -> None:
+    good, bad = storage(folders, "good"), storage(folders, "bad")
+    now = timezone.now().timestamp()
+    StorageHealth.objects.create(pk="bad", failures=breaker.LIMIT, opened_at=now)
+    job = deliver_to("good", "bad")
+    assert job.stage == "delivering"
+    postman = Postman()
+    assert postman.send_due() == 0
+    waiting = Delivery.objects.filter(credential_key="bad")
+    assert set(waiting.values_list("state", "attempts")) == {("waiting", 0)}
+    assert names_in(bad) == []
+    assert len(names_in(good)) == 2
+    # its pause is over: one trial, and the store is found to be well
+    StorageHealth.objects.update(opened_at=now - breaker.PAUSE_S - 1)
+    assert postman.send_due() == 1
+    send_all(postman, lambda: Job.objects.get().state == "completed")
+    assert storages.describe()["bad"]["breaker"] == "closed"
+
+
+def test_repeated_failures_open_the_breaker(folders: Path, configure: Configure) -> None:
+    configure(delivery_schedule=(0,) * 20)
+    bad = storage(folders, "bad")
+    break_it(bad)
+    deliver_to("bad")
+    send_all(Postman(), lambda: storages.blocked() == {"bad"})
+    shown = storages.describe()["bad"]
+    assert (shown["breaker"], shown["failures"]) == ("open", breaker.LIMIT)
+    assert shown["last_error"]["code"]
+    tries = sum(Delivery.objects.values_list("attempts", flat=True))
+    assert tries <= breaker.LIMIT + 1  # two are on their way at a time
+
+
+def test_a_clerk_that_died_is_succeeded(folders: Path) -> None:
+    bad = storage(folders, "bad")
+    break_it(bad)
+    deliver_to("bad")
+    mend(bad)
+    delivery = deliveries.due().first()
+    assert delivery
+    assert deliveries.claim(delivery, f"{leases._host()}/999999999/1")
+    send_all(Postman(), lambda: Job.objects.get().state == "completed")
+
+
+def test_nobody_takes_a_parked_job_for_lost(folders: Path) -> None:
+    bad = storage(folders, "bad")
+    break_it(bad)
+    deliver_to("bad")
+    assert clerk.reap(leases.Reaper(lease_s=0)) == 0
+    assert clerk.Watchdog()._unclaimed() is None
+
+
+def test_staging_that_lost_a_parked_jobs_renditions(folders: Path) -> None:
+    bad = storage(folders, "bad")
+    break_it(bad)
+    job = deliver_to("bad")
+    mend(bad)
+    for each in staging.out_dir(job.uid, job.made_by).iterdir():
+        each.unlink()
+    Postman().send_due()
+    assert Job.objects.get().state == "pending"
+    pipeline.wake()
+    assert Job.objects.get().state == "completed"
+    assert len(names_in(bad)) == 2
+
+
+def test_direct_hosting_alone_has_no_deliveries() -> None:
+    make_job("ann", HOPPER)
+    pipeline.wake()
+    assert Job.objects.get().state == "completed"
+    assert not Delivery.objects.exists()
+    assert not StorageHealth.objects.exists()
+
+
+def test_what_a_stopping_cluster_did_not_start_is_the_clerks(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage(folders, "one")
+    make_job("ann", HOPPER, {"formats": FORMATS, "storageKeys": {"local": "one"}})
+    job = claim()
+    plan_of(job)
+    monkeypatch.setattr(sending.cluster, "stopping", lambda: True)
+    pipeline._make_and_deliver(job)
+    assert states() == {"one": {"waiting"}}
+    assert Delivery.objects.filter(state=DeliveryState.SENDING).count() == 0
+    send_all(Postman(), lambda: Job.objects.get().state == "completed")
