@@ -66,7 +66,7 @@ def _allowed(folder: Path, roots: tuple[Path, ...]) -> Path:
     """The folder, symbolic links resolved, so that none leads out of the allowed ones."""
     found = folder.resolve()
     if not any(found.is_relative_to(root.resolve()) for root in roots):
-        raise BadOptions("root: the folder is not below one that PIXERVE_LOCAL_ROOTS names")
+        raise BadOptions("root is not below a folder that PIXERVE_LOCAL_ROOTS names")
     return found
 
 

@@ -58,11 +58,11 @@ def _private_key(options: SftpOptions) -> paramiko.PKey | None:
         try:
             return kind.from_private_key(io.StringIO(text), secret)
         except paramiko.PasswordRequiredException:
-            raise BadOptions("passphrase: the private key needs one") from None
+            raise BadOptions("the private key needs its passphrase") from None
         except (paramiko.SSHException, ValueError, TypeError, IndexError):
             continue
     raise BadOptions(
-        "private_key: not readable; wrong passphrase, or neither Ed25519, ECDSA nor RSA"
+        "private_key is not readable; wrong passphrase, or neither Ed25519, ECDSA nor RSA"
     )
 
 

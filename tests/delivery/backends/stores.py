@@ -73,7 +73,7 @@ def put(store: Store, key: str, source: Path, **given: Any) -> Stored:
 def probe_fails(
     to: Destination,
     error: type[DeliveryError] | tuple[type[DeliveryError], ...],
-    words: str = "",
+    words: str | None = None,
     policy: AddressPolicy = LOOPBACK,
 ) -> DeliveryError:
     """The error of a probe, which is one of these and says these words (a pattern)."""

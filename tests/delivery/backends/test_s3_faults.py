@@ -54,35 +54,34 @@ def test_five_times_500_and_then_fine(
 
 
 @pytest.mark.parametrize(
-    ("answered", "error"),
+    "row",
     [
-        ((403, "AccessDenied"), AccessDenied),
-        ((403, ""), AccessDenied),
-        ((403, "RequestTimeTooSkewed"), ClockSkew),
-        ((403, "SignatureDoesNotMatch"), AuthFailed),
-        ((400, "ExpiredToken"), AuthFailed),
-        ((404, "NoSuchBucket"), NoBucket),
-        ((404, ""), NoBucket),
-        ((503, "SlowDown"), StoreUnavailable),
-        ((503, ""), StoreUnavailable),
-        ((429, ""), StoreUnavailable),
-        ((400, "RequestTimeout"), StoreUnavailable),
-        ((507, ""), StoreFull),
-        ((403, "QuotaExceeded"), StoreFull),
-        ((501, "NotImplemented"), BadOptions),
-        ((400, "AccessControlListNotSupported"), BadOptions),
-        ((301, "PermanentRedirect"), BadOptions),
+        (403, "AccessDenied", AccessDenied),
+        (403, "", AccessDenied),
+        (403, "RequestTimeTooSkewed", ClockSkew),
+        (403, "SignatureDoesNotMatch", AuthFailed),
+        (400, "ExpiredToken", AuthFailed),
+        (404, "NoSuchBucket", NoBucket),
+        (404, "", NoBucket),
+        (503, "SlowDown", StoreUnavailable),
+        (503, "", StoreUnavailable),
+        (429, "", StoreUnavailable),
+        (400, "RequestTimeout", StoreUnavailable),
+        (507, "", StoreFull),
+        (403, "QuotaExceeded", StoreFull),
+        (501, "NotImplemented", BadOptions),
+        (400, "AccessControlListNotSupported", BadOptions),
+        (301, "PermanentRedirect", BadOptions),
     ],
 )
 def test_answers(
-    answered: tuple[int, str],
-    error: type[DeliveryError],
+    row: tuple[int, str, type[DeliveryError]],
     store: Store,
     bucket: Bucket,
     proxy: FaultyProxy,
     picture: Picture,
 ) -> None:
-    status, code = answered
+    status, code, error = row
     body = answer(code) if code else b""
     proxy.faults.append(Fault("PUT", "status", status, body=body, headers={"Retry-After": "7"}))
     with pytest.raises(error) as caught:
