@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from encoders.picture import Picture
+    from encoders.plan import Settings
 
 _SPEEDS = (4, 5, 6, 6, 7, 8, 9, 9, 9, 9, 10)
 """libaom speed by speed. A photo of 800 x 653, quality 60: 4 3.2 s, 5 2.4 s, 6 0.52 s, 7 0.31 s,
@@ -19,9 +20,16 @@ class Avif:
     media_type = "image/avif"
     settings = frozenset({"quality", "speed"})
     alpha = True
+    animated = False
+    embeds: frozenset[str] = frozenset()
 
-    def encode(self, picture: "Image", path: Path, quality: int, speed: int) -> None:
+    def encode(self, picture: "Picture", path: Path, settings: "Settings") -> None:
         """See ``encoders.encoder.Encoder``."""
-        picture.save(
-            path, "AVIF", quality=quality, speed=_SPEEDS[speed], codec="aom", max_threads=1
+        picture.image.save(
+            path,
+            "AVIF",
+            quality=settings.quality,
+            speed=_SPEEDS[settings.speed],
+            codec="aom",
+            max_threads=1,
         )

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from encoders.picture import Picture
+    from encoders.plan import Settings
 
 _PROGRESSIVE_UP_TO = 3
 _OPTIMISED_UP_TO = 7
@@ -27,16 +28,18 @@ class Jpg:
     media_type = "image/jpeg"
     settings = frozenset({"quality", "speed"})
     alpha = False
+    animated = False
+    embeds: frozenset[str] = frozenset()
 
-    def encode(self, picture: "Image", path: Path, quality: int, speed: int) -> None:
+    def encode(self, picture: "Picture", path: Path, settings: "Settings") -> None:
         """See ``encoders.encoder.Encoder``."""
         # Given a file, Pillow's JPEG writer does not notice a full disk.
         buffer = io.BytesIO()
-        picture.save(
+        picture.image.save(
             buffer,
             "JPEG",
-            quality=quality,
-            progressive=speed <= _PROGRESSIVE_UP_TO,
-            optimize=speed <= _OPTIMISED_UP_TO,
+            quality=settings.quality,
+            progressive=settings.speed <= _PROGRESSIVE_UP_TO,
+            optimize=settings.speed <= _OPTIMISED_UP_TO,
         )
         path.write_bytes(buffer.getbuffer())

@@ -23,6 +23,8 @@ class Limits:
     """Address space of the child process (RLIMIT_AS). 100 megapixels need about 2 GiB."""
     file_bytes: int = 512 * _MIB
     """Largest file that the child may write (RLIMIT_FSIZE)."""
+    threads: int = 1
+    """How many outputs may be encoded side by side: the worker's share of the cores."""
 
     def check(self, header: Header) -> None:
         """Raise PictureError side_too_long, too_many_frames or too_many_pixels."""

@@ -2,16 +2,45 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from encoders.header import Header
 from encoders.limits import Limits
+from encoders.look import Look, Watermark
 
 ORIGINAL = "original"
 """The format of a variant that is a byte copy of the source."""
 
 QUALITIES = range(1, 101)
 SPEEDS = range(11)
+COLORS = range(2, 257)
+Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
+Metadata = Literal["strip", "copyright", "keep"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a format encodes. ``quality`` is 1 to 100, ``speed`` 0 (smallest file) to 10 (fastest).
+
+    None leaves the choice to the encoder. ``colors`` is the size of a palette, 2 to 256. A format
+    may have no use for some of them (``Encoder.settings``). Raises ValueError for a value out of
+    range.
+    """
+
+    quality: int = 80
+    speed: int = 6
+    progressive: bool | None = None
+    subsampling: Subsampling | None = None
+    lossless: bool = False
+    colors: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.quality not in QUALITIES or self.speed not in SPEEDS:
+            raise ValueError("a quality or speed is out of range")
+        if self.subsampling is not None and self.subsampling not in get_args(Subsampling):
+            raise ValueError("an unknown chroma subsampling")
+        if self.colors is not None and self.colors not in COLORS:
+            raise ValueError("a palette has 2 to 256 colours")
 
 
 @dataclass(frozen=True)
@@ -19,26 +48,23 @@ class Variant:
     """One requested output.
 
     ``name`` is the file name to write in the plan's folder; ``format`` a canonical encoder name or
-    ``original``; ``box`` the width and height to fit into (None: native size). ``quality`` is 1 to
-    100; ``speed`` runs from 0 (smallest file) to 10 (fastest). ``asked`` names the settings that
-    the client gave itself: if the format cannot use one, the outcome says so.
-    Raises ValueError for a value out of range.
+    ``original``; ``look`` what is done to the pixels, ``settings`` how they are encoded. ``asked``
+    names the settings that the client gave itself: if the format cannot use one, the outcome says
+    so. Raises ValueError for a name that is none.
     """
 
     name: str
     format: str
-    box: tuple[int, int] | None = None
-    quality: int = 80
-    speed: int = 6
+    look: Look = field(default_factory=Look)
+    settings: Settings = Settings()
+    metadata: Metadata = "strip"
     asked: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.name in {"", ".", ".."} or "/" in self.name or "\0" in self.name:
             raise ValueError("a variant's name must be a plain file name")
-        if self.box is not None and min(self.box) < 1:
-            raise ValueError("a variant's box must have sides of at least 1")
-        if self.quality not in QUALITIES or self.speed not in SPEEDS:
-            raise ValueError("a variant's quality or speed is out of range")
+        if self.metadata not in get_args(Metadata):
+            raise ValueError("metadata is stripped, kept, or reduced to the copyright")
 
 
 @dataclass(frozen=True)
@@ -120,5 +146,16 @@ class Outcome:
 
 
 def _variant(data: dict[str, Any]) -> Variant:
-    box = data["box"]
-    return Variant(**{**data, "box": tuple(box) if box else None, "asked": tuple(data["asked"])})
+    look = dict(data["look"])
+    for name in ("box", "background"):
+        look[name] = tuple(look[name]) if look[name] else None
+    if mark := look["watermark"]:
+        look["watermark"] = Watermark(**{**mark, "color": tuple(mark["color"])})
+    return Variant(
+        **{
+            **data,
+            "look": Look(**look),
+            "settings": Settings(**data["settings"]),
+            "asked": tuple(data["asked"]),
+        }
+    )

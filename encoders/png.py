@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from encoders.picture import Picture
+    from encoders.plan import Settings
 
 _LEVELS = (9, 9, 8, 7, 6, 5, 3, 3, 2, 1, 1)
 """zlib level by speed. A photo of 800 x 653: level 1 48 ms, 3 63 ms, 6 142 ms, 9 193 ms."""
@@ -21,13 +22,15 @@ class Png:
     media_type = "image/png"
     settings = frozenset({"speed"})
     alpha = True
+    animated = False
+    embeds: frozenset[str] = frozenset()
 
-    def encode(self, picture: "Image", path: Path, quality: int, speed: int) -> None:
+    def encode(self, picture: "Picture", path: Path, settings: "Settings") -> None:
         """See ``encoders.encoder.Encoder``."""
         from encoders.pixels import to_wand  # noqa: PLC0415 - native code only where it encodes
 
-        with to_wand(picture) as image:
-            image.options["png:compression-level"] = str(_LEVELS[speed])
+        with to_wand(picture.image) as image:
+            image.options["png:compression-level"] = str(_LEVELS[settings.speed])
             image.options["png:compression-filter"] = str(_ADAPTIVE_FILTER)
             image.options["png:exclude-chunks"] = _NO_CHUNKS
             path.write_bytes(image.make_blob("png"))

@@ -3,9 +3,8 @@
 from PIL import Image as Pillow
 
 from encoders.color import to_srgb
-from encoders.geometry import Size, serves
+from encoders.geometry import Area, Layout, Size, serves
 from encoders.plan import Notice
-from encoders.source import Source
 
 
 class Pyramid:
@@ -15,30 +14,52 @@ class Pyramid:
     fewer pixels. Pillow resamples RGBA with premultiplied alpha, so edges do not bleed.
     """
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, image: Pillow.Image, profile: bytes | None) -> None:
+        self._source = image
+        self._profile = profile
         self._levels: dict[Size, Pillow.Image] = {}
+        self._parts: dict[tuple[Area | None, Size], Pillow.Image] = {}
         self.notice: Notice | None = None
         """Set when the colour profile could not be used."""
 
-    def at(self, size: Size) -> Pillow.Image:
-        """The picture at ``size``: mode RGB or RGBA, sRGB."""
-        if size not in self._levels:
-            self._levels[size] = self._make(size)
-        return self._levels[size]
+    @property
+    def size(self) -> Size:
+        """Width and height of the picture itself."""
+        return self._source.size
 
-    def _make(self, size: Size) -> Pillow.Image:
-        fitting = [level for level in self._levels if serves(level, size)]
+    def at(self, layout: Layout) -> Pillow.Image:
+        """What ``layout`` cuts from the picture, at its size: mode RGB or RGBA, sRGB."""
+        key = layout.crop, layout.size
+        if key not in self._parts:
+            self._parts[key] = self._make(layout)
+        return self._parts[key]
+
+    def _make(self, layout: Layout) -> Pillow.Image:
+        whole = layout.whole(self._source.size)
+        fitting = [level for level in self._levels if serves(level, whole)]
         if fitting:
-            return _resize(self._levels[min(fitting)], size)
-        converted, notice = to_srgb(_resize(self._source.image, size), self._source.profile)
+            level = self._levels[min(fitting)]
+            return _resize(level, layout.size, self._area_on(level, layout.crop))
+        resized = _resize(self._source, layout.size, layout.crop)
+        converted, notice = to_srgb(resized, self._profile)
         self.notice = notice or self.notice
         # Some writers store what they find here: the profile, EXIF, comments.
         converted.info.clear()
+        if layout.crop is None:
+            self._levels[layout.size] = converted
         return converted
 
+    def _area_on(self, level: Pillow.Image, crop: Area | None) -> Area | None:
+        """``crop``, which counts the source's pixels, in those of ``level``."""
+        if crop is None:
+            return None
+        across = level.width / self._source.width
+        down = level.height / self._source.height
+        left, top, right, bottom = crop
+        return left * across, top * down, right * across, bottom * down
 
-def _resize(image: Pillow.Image, size: Size) -> Pillow.Image:
-    if image.size == size:
+
+def _resize(image: Pillow.Image, size: Size, area: Area | None) -> Pillow.Image:
+    if image.size == size and area is None:
         return image
-    return image.resize(size, Pillow.Resampling.LANCZOS)
+    return image.resize(size, Pillow.Resampling.LANCZOS, box=area)

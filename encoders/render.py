@@ -4,23 +4,26 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image as Pillow
-
 from encoders import registry
 from encoders.errors import PictureError
-from encoders.geometry import Size, fit
+from encoders.finish import flatten
+from encoders.geometry import Size
 from encoders.header import Header
+from encoders.look import Look
+from encoders.looks import Looks, needed
+from encoders.picture import Frame, Picture
 from encoders.plan import ORIGINAL, Notice, Outcome, Plan, Rendition, Variant
 from encoders.probe import probe
-from encoders.pyramid import Pyramid
-from encoders.source import open_source
+from encoders.source import Source, open_source
 
-_WHITE = (255, 255, 255)
 _OS_ERRORS = {
     errno.ENOSPC: ("disk_full", "The disk is full."),
     errno.EDQUOT: ("disk_full", "The disk quota is used up."),
@@ -55,46 +58,84 @@ class Render:
         return Outcome(header, renditions, tuple(self._notices), self._spent | total)
 
     def _write_all(self, header: Header) -> Iterator[tuple[Variant, Rendition]]:
-        sizes = {
-            variant: fit(header.upright, variant.box)
-            for variant in self._plan.variants
-            if variant.format != ORIGINAL
-        }
+        wanted = [each for each in self._plan.variants if each.format != ORIGINAL]
         for variant in self._plan.variants:
             if variant.format == ORIGINAL:
                 yield variant, self._copy(variant, header)
-        if not sizes:
-            return
-        largest_first = sorted(sizes, key=lambda variant: sizes[variant], reverse=True)
-        pyramid = self._decode(header, sizes[largest_first[0]])
-        for variant in largest_first:
-            yield variant, self._encode(variant, self._resize(pyramid, sizes[variant]))
-        if pyramid.notice:
-            self._note(pyramid.notice)
+        if wanted:
+            source = self._decode(header, wanted)
+            yield from self._encode_all(wanted, self._develop(source, wanted), source)
 
-    def _decode(self, header: Header, largest: Size) -> Pyramid:
+    def _decode(self, header: Header, wanted: list[Variant]) -> Source:
+        looks = {variant.look for variant in wanted}
         with self._timed("decode"):
-            return Pyramid(open_source(self._plan.source, header, largest, self._work_dir))
+            largest = needed(header.upright, looks)
+            return open_source(self._plan.source, header, largest, self._work_dir)
 
-    def _resize(self, pyramid: Pyramid, size: Size) -> Pillow.Image:
-        with self._timed("resize"):
-            return pyramid.at(size)
+    def _develop(self, source: Source, wanted: list[Variant]) -> dict[Look, tuple[Frame, ...]]:
+        """Every frame of every look, made from one decode."""
+        looks = Looks((variant.look for variant in wanted), source.profile)
+        made: dict[Look, list[Frame]] = defaultdict(list)
+        for frame in source.frames:
+            with self._timed("resize"):
+                for look, image in looks.of(frame.image).items():
+                    made[look].append(Frame(image, frame.duration_ms))
+        for notice in looks.notices:
+            self._note(notice)
+        return {look: tuple(frames) for look, frames in made.items()}
 
-    def _encode(self, variant: Variant, picture: Pillow.Image) -> Rendition:
+    def _encode_all(
+        self, wanted: list[Variant], made: dict[Look, tuple[Frame, ...]], source: Source
+    ) -> Iterator[tuple[Variant, Rendition]]:
+        """The largest first; side by side where the plan allows: encoders release the GIL."""
+        wanted = sorted(wanted, key=lambda each: made[each.look][0].image.size, reverse=True)
+        pictures = ((each, self._picture(each, made[each.look], source)) for each in wanted)
+        done: Iterator[tuple[Variant, Rendition]]
+        if self._plan.limits.threads == 1:
+            done = ((each, self._encode(each, picture)) for each, picture in pictures)
+        else:
+            done = self._side_by_side(pictures)
+        for variant, rendition in done:
+            self._on_rendition(rendition)
+            yield variant, rendition
+
+    def _side_by_side(
+        self, pictures: Iterator[tuple[Variant, Picture]]
+    ) -> Iterator[tuple[Variant, Rendition]]:
+        """In the order they are finished; after an error nothing new is begun."""
+        with ThreadPoolExecutor(self._plan.limits.threads) as pool:
+            work = {pool.submit(self._encode, *each): each[0] for each in pictures}
+            try:
+                for future in as_completed(work):
+                    yield work[future], future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _picture(self, variant: Variant, frames: tuple[Frame, ...], source: Source) -> Picture:
+        """What the variant's encoder can take of the finished frames."""
         encoder = registry.load(variant.format)
         for setting in sorted(set(variant.asked) - encoder.settings):
             self._note(Notice("setting_ignored", f"{variant.format} has no use for {setting}."))
-        if picture.mode == "RGBA" and not encoder.alpha:
-            picture = _flatten(picture)
-            message = f"{variant.format} has no transparency; it was put on white."
-            self._note(Notice("alpha_flattened", message))
-        started = time.perf_counter()
-        with self._writing(variant) as path, self._timed("encode"):
-            _encode_or_explain(
-                lambda: encoder.encode(picture, path, variant.quality, variant.speed),
-                variant.format,
+        if not encoder.animated:
+            frames = frames[:1]
+        if frames[0].image.mode == "RGBA" and not encoder.alpha:
+            frames = tuple(
+                Frame(flatten(frame.image, variant.look), frame.duration_ms) for frame in frames
             )
-        return self._finish(variant, picture.size, time.perf_counter() - started)
+            message = f"{variant.format} has no transparency; it was put on the background."
+            self._note(Notice("alpha_flattened", message))
+        return Picture(frames, source.loop)
+
+    def _encode(self, variant: Variant, picture: Picture) -> Rendition:
+        encoder = registry.load(variant.format)
+        started = time.perf_counter()
+        with self._writing(variant) as path:
+            _encode_or_explain(
+                lambda: encoder.encode(picture, path, variant.settings), variant.format
+            )
+        seconds = time.perf_counter() - started
+        self._spent["encode"] += _ms(seconds)
+        return self._finish(variant, picture.size, seconds)
 
     def _copy(self, variant: Variant, header: Header) -> Rendition:
         message = "The original is stored as it came, with all its metadata (place, device, time)."
@@ -102,12 +143,14 @@ class Render:
         started = time.perf_counter()
         with self._writing(variant) as path:
             shutil.copyfile(self._plan.source, path)
-        return self._finish(variant, header.upright, time.perf_counter() - started)
+        rendition = self._finish(variant, header.upright, time.perf_counter() - started)
+        self._on_rendition(rendition)
+        return rendition
 
     @contextmanager
     def _writing(self, variant: Variant) -> Iterator[Path]:
         """A temporary name, renamed at the end: a file under its own name is always whole."""
-        path = self._plan.out_dir / f".{os.getpid()}.part"
+        path = self._plan.out_dir / f".{os.getpid()}-{threading.get_ident()}.part"
         try:
             yield path
             path.replace(self._plan.out_dir / variant.name)
@@ -124,11 +167,9 @@ class Render:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             length = file.tell()
-        rendition = Rendition(
+        return Rendition(
             variant.name, variant.format, size[0], size[1], length, digest, _ms(seconds)
         )
-        self._on_rendition(rendition)
-        return rendition
 
     def _note(self, notice: Notice) -> None:
         self._notices[notice] = None
@@ -150,12 +191,6 @@ class Render:
         started = time.perf_counter()
         yield
         self._spent[what] += _ms(time.perf_counter() - started)
-
-
-def _flatten(picture: Pillow.Image) -> Pillow.Image:
-    background = Pillow.new("RGB", picture.size, _WHITE)
-    background.paste(picture, mask=picture.getchannel("A"))
-    return background
 
 
 def _encode_or_explain(encode: Callable[[], None], name: str) -> None:

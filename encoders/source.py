@@ -7,6 +7,7 @@ that is decoded by Pillow (libavif).
 import math
 import resource
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from encoders.exif import ORIENTATION_TAG, SIDEWAYS, UPRIGHT
 from encoders.geometry import Size
 from encoders.header import Header
 from encoders.headers import tiff
+from encoders.picture import Frame
 from encoders.pixels import to_pillow
 from encoders.reader import Reader
 
@@ -43,10 +45,16 @@ _DECODED_BYTES = 10
 
 @dataclass(frozen=True)
 class Source:
-    """A decoded picture: upright, mode RGB, RGBA or CMYK, colours still as in the file."""
+    """A decoded picture: frames upright, mode RGB, RGBA or CMYK, colours still as in the file.
 
-    image: Pillow.Image
+    ``frames`` can be walked through once; animations are decoded frame by frame on the way.
+    """
+
+    frames: Iterable[Frame]
     profile: bytes | None
+    loop: int = 0
+    exif: bytes | None = None
+    xmp: bytes | None = None
 
 
 def open_source(path: Path, header: Header, largest: Size, work_dir: Path) -> Source:
@@ -66,7 +74,7 @@ def _upright(image: Pillow.Image, profile: bytes | None, orientation: int) -> So
         image = image.transpose(_TURNS[orientation])
     if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] == _OPAQUE:
         image = image.convert("RGB")
-    return Source(image, profile)
+    return Source((Frame(image),), profile)
 
 
 def _read_avif(path: Path, header: Header) -> tuple[Pillow.Image, bytes | None, int]:

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from encoders.picture import Picture
+    from encoders.plan import Settings
 
 _METHODS = (6, 5, 4, 4, 4, 2, 2, 2, 1, 1, 0)
 """libwebp method by speed. A photo of 800 x 653, quality 85: method 6 200 ms, 5 75 ms, 4 69 ms,
@@ -27,11 +28,15 @@ class Webp:
     media_type = "image/webp"
     settings = frozenset({"quality", "speed"})
     alpha = True
+    animated = False
+    embeds: frozenset[str] = frozenset()
 
-    def encode(self, picture: "Image", path: Path, quality: int, speed: int) -> None:
+    def encode(self, picture: "Picture", path: Path, settings: "Settings") -> None:
         """See ``encoders.encoder.Encoder``."""
         try:
-            picture.save(path, "WEBP", quality=quality, method=_METHODS[speed])
+            picture.image.save(
+                path, "WEBP", quality=settings.quality, method=_METHODS[settings.speed]
+            )
         except ValueError as error:
             raise _explained(error) from error
 

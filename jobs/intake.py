@@ -9,7 +9,9 @@ from django.db import IntegrityError, transaction
 from credentials import resolver
 from credentials.sealing import seal
 from encoders import registry
+from encoders.look import Look
 from encoders.plan import ORIGINAL, Variant
+from encoders.plan import Settings as Encoding
 from encoders.sniff import EXTENSIONS
 from jobs import bells, names, queue
 from jobs.errors import Conflict, InvalidSpec
@@ -51,9 +53,8 @@ def _variant(name: str, chosen: Settings, box: Box | None, reference: str, stem:
     return Variant(
         names.output_name(reference, stem, registry.extension(name), box),
         name,
-        box,
-        chosen.quality,
-        chosen.speed,
+        Look(box),
+        Encoding(quality=chosen.quality, speed=chosen.speed),
         asked=tuple(sorted(chosen.model_fields_set)),
     )
 

@@ -10,6 +10,7 @@ from PIL import Image
 from encoders import registry
 from encoders.converter import Converter
 from encoders.errors import PictureError
+from encoders.look import Look
 from encoders.plan import Plan, Variant
 from tests.encoders.pictures import IMAGES, plan
 
@@ -20,11 +21,13 @@ class Bmp:
     media_type = "image/bmp"
     settings = frozenset()
     alpha = False
+    animated = False
+    embeds = frozenset()
 
-    def encode(self, picture, path, quality, speed):
-        if quality == 13:
+    def encode(self, picture, path, settings):
+        if settings.quality == 13:
             raise ValueError("thirteen is unlucky")
-        picture.save(path, "BMP")
+        picture.image.save(path, "BMP")
 """
 
 
@@ -69,7 +72,7 @@ def test_asking_loads_no_native_code() -> None:
 def test_a_new_format_is_one_file(converter: Converter, tmp_path: Path) -> None:
     assert registry.names()[-1] == "bmp"
     assert registry.media_type("bmp") == "image/bmp"
-    variant = Variant("out.bmp", "bmp", (50, 50), asked=("quality",))
+    variant = Variant("out.bmp", "bmp", Look((50, 50)), asked=("quality",))
     outcome = converter.convert(Plan(IMAGES / "pil_hopper.jpg", tmp_path, (variant,)))
     assert [notice.code for notice in outcome.warnings] == ["setting_ignored"]
     with Image.open(tmp_path / "out.bmp") as image:
