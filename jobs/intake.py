@@ -4,7 +4,7 @@ import threading
 import uuid
 from itertools import chain, count
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from credentials import resolver
 from credentials.sealing import seal
@@ -25,6 +25,12 @@ _ATTEMPTS = 5
 # SQLite has one writer: threads that queue here wait for microseconds, where its own busy handler
 # would have them sleep for milliseconds.
 _accepting = threading.Lock()
+
+# Most uploads are the first of their content: one statement then looks and takes.
+_TAKE = f"""
+INSERT INTO {Reference._meta.db_table} (name, sha256, subject)
+VALUES (%(sha256)s, %(sha256)s, %(subject)s) ON CONFLICT DO NOTHING
+"""  # noqa: S608 - no value of a caller is in it
 
 
 def outputs(spec: JobSpec, reference: str, stem: str, source_format: str) -> tuple[Variant, ...]:
@@ -70,17 +76,27 @@ def check_destinations(spec: JobSpec, subject: str) -> None:
             ) from None
 
 
-def _reference(sha256: str, subject: str) -> Reference:
+def _reference(sha256: str, subject: str) -> str:
     """This subject's name for this content, allocated where it has none."""
-    known = {
-        each.subject: each for each in Reference.objects.select_for_update().filter(sha256=sha256)
-    }
+    if _first(sha256, subject):
+        return sha256
+    known = dict(
+        Reference.objects.select_for_update().filter(sha256=sha256).values_list("subject", "name")
+    )
     if subject in known:
         return known[subject]
-    names_taken = {each.name for each in known.values()}
+    taken = set(known.values())
     candidates = chain([sha256], (f"{sha256}_{number}" for number in count(1)))
-    name = next(each for each in candidates if each not in names_taken)
-    return Reference.objects.create(name=name, sha256=sha256, subject=subject)
+    name = next(each for each in candidates if each not in taken)
+    Reference.objects.create(name=name, sha256=sha256, subject=subject)
+    return name
+
+
+def _first(sha256: str, subject: str) -> bool:
+    """Take the bare name for `subject`, which it gets where nobody brought this content before."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, {"sha256": sha256, "subject": subject})
+        return bool(cursor.rowcount == 1)
 
 
 def headers_purpose(uid: uuid.UUID) -> str:
@@ -95,12 +111,12 @@ def seal_headers(uid: uuid.UUID, headers: dict[str, str]) -> str:
 
 def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Job:
     reference = _reference(staged.sha256, subject)
-    total = len(outputs(spec, reference.name, stem, staged.source_format))
+    total = len(outputs(spec, reference, stem, staged.source_format))
     job = Job.objects.create(
         uid=staged.uid,
         subject=subject,
         sha256=staged.sha256,
-        reference=reference,
+        reference_id=reference,
         priority=spec.priority,
         turn=queue.next_turn(subject, spec.priority),
         spec=spec.as_sent(),

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
@@ -27,6 +27,7 @@ MAX_TOKEN_BYTES = 16 * 1024
 MAX_SUBJECT = 255
 MIN_SECRET_BYTES = 32
 LEEWAY_S = 10
+REMEMBERED = 256  # tokens
 _ALGORITHMS = {"oct": "HS256", "RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
 
 
@@ -36,7 +37,10 @@ class KeyConfigError(Exception):
 
 @dataclass(frozen=True)
 class Claims:
-    """A verified token: its subject, and its `job` as it came (None where absent)."""
+    """A verified token: its subject, and its `job` as it came (None where absent).
+
+    Several requests may hold the same one at a time: nobody changes what is in `job`.
+    """
 
     subject: str
     expires: int
@@ -114,13 +118,29 @@ def verifying_keys(jwt_secret: str | None, jwt_keys: str | None) -> tuple[Verify
     return tuple(keys)
 
 
-def _keys() -> tuple[VerifyingKey, ...]:
-    return verifying_keys(settings.KEYS.jwt_secret, settings.KEYS.jwt_keys)
+class _Rules(NamedTuple):
+    """The settings that tokens are judged by."""
+
+    secret: str | None
+    keys: str | None
+    audience: tuple[str, ...]
+    issuer: str | None
+    longest_s: int
+
+    @classmethod
+    def of_today(cls) -> "_Rules":
+        config, secrets = settings.PIXERVE, settings.KEYS
+        return cls(
+            secrets.jwt_secret,
+            secrets.jwt_keys,
+            config.jwt_audience,
+            config.jwt_issuer,
+            config.jwt_max_lifetime,
+        )
 
 
-def _choose(token: str) -> VerifyingKey:
+def _choose(token: str, keys: tuple[VerifyingKey, ...]) -> VerifyingKey:
     """The key by the token's `kid`; where we know no kids, the only key there is."""
-    keys = _keys()
     if len(keys) == 1 and keys[0].kid is None:
         return keys[0]
     kid = jwt.get_unverified_header(token).get("kid")
@@ -130,15 +150,15 @@ def _choose(token: str) -> VerifyingKey:
     raise Unauthorized("unknown_key", "the token's `kid` names no key of this server")
 
 
-def _decode(token: str) -> dict[str, Any]:
-    key = _choose(token)
+def _decode(token: str, rules: _Rules) -> dict[str, Any]:
+    key = _choose(token, verifying_keys(rules.secret, rules.keys))
     symmetric = key.algorithm.startswith("HS")
     backend = TokenBackend(
         key.algorithm,
         signing_key=key.key if symmetric else None,
         verifying_key="" if symmetric else key.key,
-        audience=list(settings.PIXERVE.jwt_audience) or None,
-        issuer=settings.PIXERVE.jwt_issuer,
+        audience=list(rules.audience) or None,
+        issuer=rules.issuer,
         leeway=LEEWAY_S,
     )
     payload: dict[str, Any] = backend.decode(token)  # type: ignore[arg-type]
@@ -152,12 +172,11 @@ def _whole_seconds(payload: dict[str, Any], name: str) -> int:
     return int(value)
 
 
-def _check_lifetime(payload: dict[str, Any]) -> int:
+def _check_lifetime(payload: dict[str, Any], longest: int) -> int:
     if "exp" not in payload:
         raise Unauthorized("invalid_token", "the token has no `exp`; every token must expire")
     expires = _whole_seconds(payload, "exp")
     start = _whole_seconds(payload, "iat") if "iat" in payload else int(time.time())
-    longest = settings.PIXERVE.jwt_max_lifetime
     if expires - start > longest + LEEWAY_S:
         raise Unauthorized("token_lives_too_long", f"a token may live at most {longest} seconds")
     return expires
@@ -174,22 +193,36 @@ def _check_subject(payload: dict[str, Any]) -> str:
     return subject
 
 
+# A client sends one token with many uploads. What time can still change about a token that was good
+# once is only that it expires, which is looked at each time; what was refused is not remembered.
+@lru_cache(maxsize=REMEMBERED)
+def _judge(token: str, rules: _Rules) -> Claims:
+    payload = _decode(token, rules)
+    expires = _check_lifetime(payload, rules.longest_s)
+    return Claims(_check_subject(payload), expires, payload.get("job"))
+
+
 def verify(token: str) -> Claims:
     """The claims of an upload token. Raises Unauthorized with a code and a reason."""
     if len(token) > MAX_TOKEN_BYTES:
         raise Unauthorized("token_too_long", f"a token has at most {MAX_TOKEN_BYTES} bytes")
     try:
-        payload = _decode(token)
-        expires = _check_lifetime(payload)
-        return Claims(_check_subject(payload), expires, payload.get("job"))
+        claims = _judge(token, _Rules.of_today())
     except Refused:
         raise
     except TokenBackendExpiredToken:
-        raise Unauthorized("token_expired", "the token has expired") from None
+        raise _expired() from None
     except (TokenBackendError, jwt.PyJWTError, ArithmeticError, ValueError, TypeError):
         raise Unauthorized("invalid_token", "the token is not valid here") from None
     except RecursionError:
         raise Unauthorized("invalid_token", "the token is nested too deeply") from None
+    if claims.expires <= time.time() - LEEWAY_S:
+        raise _expired()
+    return claims
+
+
+def _expired() -> Unauthorized:
+    return Unauthorized("token_expired", "the token has expired")
 
 
 def issue(subject: str, job: dict[str, Any] | None, *, lifetime_s: int) -> str:

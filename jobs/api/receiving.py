@@ -13,7 +13,7 @@ from jobs.errors import BadRequest, PayloadTooLarge, Refused, UnsupportedPicture
 from jobs.staging import Incoming, Staged
 
 FIELD = "file"
-CHUNK = 256 * 1024
+CHUNK = 64 * 1024  # as gunicorn reads from the socket, and why: pixerve_site.gunicorn
 MAX_NAME = 255
 
 

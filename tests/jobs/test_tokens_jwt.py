@@ -75,6 +75,25 @@ def test_expired() -> None:
     assert refused(by_hand(claims(iat=now() - 900, exp=now() - 60))).code == "token_expired"
 
 
+def test_a_token_that_was_good_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    token, end = by_hand(claims()), claims()["exp"] + tokens.LEEWAY_S
+    assert tokens.verify(token) is tokens.verify(token)
+    monkeypatch.setattr(time, "time", lambda: end + 2.0)
+    assert refused(token).code == "token_expired"
+
+
+def test_a_token_that_was_good_under_other_settings(
+    settings: Settings, configure: Configure
+) -> None:
+    token = by_hand(claims())
+    assert tokens.verify(token)
+    configure(jwt_issuer="https://me.example")
+    assert refused(token).code == "invalid_token"
+    configure(jwt_issuer=None)
+    use(settings, secret=OTHER)
+    assert refused(token).code == "invalid_token"
+
+
 def test_a_clock_that_is_a_little_off() -> None:
     assert tokens.verify(by_hand(claims(exp=now() - tokens.LEEWAY_S + 5)))
     assert tokens.verify(by_hand(claims(iat=now() + tokens.LEEWAY_S - 5)))
