@@ -81,7 +81,7 @@ class Plan:
         return {
             "source": str(self.source.absolute()),
             "out_dir": str(self.out_dir.absolute()),
-            "variants": [dict(vars(variant)) for variant in self.variants],
+            "variants": [_plain(variant) for variant in self.variants],
             "limits": dict(vars(self.limits)),
         }
 
@@ -143,6 +143,13 @@ class Outcome:
             warnings=tuple(Notice(**item) for item in data["warnings"]),
             timings=dict(data["timings"]),
         )
+
+
+def _plain(variant: Variant) -> dict[str, Any]:
+    """As `dataclasses.asdict`, without its deep copies, which cost more than the JSON itself."""
+    mark = variant.look.watermark
+    look = {**vars(variant.look), "watermark": mark and vars(mark)}
+    return {**vars(variant), "look": look, "settings": vars(variant.settings)}
 
 
 def _variant(data: dict[str, Any]) -> Variant:
