@@ -11,7 +11,7 @@ from encoders.plan import ORIGINAL
 from jobs.admin.actions import ACTIONS
 from jobs.admin.base import elapsed, span
 from jobs.models import HostedFile, Job, Rendition
-from jobs.spec import DEFAULT_QUALITY, DEFAULT_SPEED
+from jobs.spec_format import DEFAULT_QUALITY, DEFAULT_SPEED
 
 SHOWN_BY_BROWSERS = {"image/jpeg", "image/png", "image/webp", "image/avif", "image/gif"}
 LARGEST_THUMBNAIL = 5 * 2**20
