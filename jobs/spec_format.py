@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from encoders import plan
 from encoders.look import Look
 from jobs.spec_look import LookSpec, look, merged
-from jobs.strict import Choice, Rule, Strict, Whole, judged
+from jobs.strict import Choice, Rule, Strict, Switch, Whole, judged
 
 DEFAULT_QUALITY = plan.Settings.quality
 DEFAULT_SPEED = plan.Settings.speed
@@ -62,14 +62,19 @@ _Name = Rule(
 
 
 class SettingsSpec(Strict):
-    """How a format encodes. `quality` 1–100; `speed` 0 (smallest file) … 10 (fastest)."""
+    """How a format encodes. Where nothing is said, the encoder chooses."""
 
     quality: int = Field(DEFAULT_QUALITY, ge=1, le=100)
+    """1 to 100."""
     speed: int = Field(DEFAULT_SPEED, ge=0, le=10)
-    progressive: bool = False
-    subsampling: Annotated[str, Choice(*get_args(plan.Subsampling))] = "4:2:0"
+    """0 (smallest file) to 10 (fastest), the same direction for every format."""
+    progressive: Annotated[bool | None, Switch()] = None
+    """A file that shows the whole picture before all of it has come."""
+    subsampling: Annotated[str | None, Choice(*get_args(plan.Subsampling))] = None
+    """How much colour is kept: all with 4:4:4, a quarter with 4:2:0."""
     lossless: bool = False
-    colors: Annotated[int, Whole(plan.COLORS.start, plan.COLORS.stop - 1)] = 256
+    colors: Annotated[int | None, Whole(plan.COLORS.start, plan.COLORS.stop - 1)] = None
+    """Size of a palette."""
 
     def encoding(self) -> plan.Settings:
         """As the engine takes it: what was not sent is the encoder's choice."""
@@ -80,7 +85,8 @@ class SizeSpec(LookSpec):
     """One size of a format, with a look of its own where it says so; no `box`: the native size."""
 
     box: _Box = None
-    name: Annotated[str, _Name] | None = None
+    name: Annotated[str | None, _Name] = None
+    """Takes the place of the size in the file's name."""
 
 
 def _kind_of_size(value: object) -> str | None:
@@ -114,10 +120,16 @@ class FormatSpec(LookSpec):
     @property
     def outputs(self) -> tuple[Output, ...]:
         """One for each size, in their order."""
-        return tuple(self._output(size) for size in self.sizes or [SizeSpec()])
+        if not self.sizes:
+            return (self._output(None, None, self),)
+        return tuple(self._of_size(size) for size in self.sizes)
 
-    def _output(self, size: Any) -> Output:
-        own = size if isinstance(size, SizeSpec) else SizeSpec(box=size)
-        sent = merged(self, own)
-        box = (own.box[0], own.box[-1]) if own.box else None
-        return Output(box, own.name, look(box, sent), sent.get("metadata", "strip"))
+    def _of_size(self, size: Any) -> Output:
+        if isinstance(size, SizeSpec):
+            return self._output(size.box, size.name, self, size)
+        return self._output(size, None, self)
+
+    def _output(self, sent_box: Any, name: str | None, *layers: LookSpec) -> Output:
+        sent = merged(*layers)
+        box = (sent_box[0], sent_box[-1]) if sent_box else None
+        return Output(box, name, look(box, sent), sent.get("metadata", "strip"))

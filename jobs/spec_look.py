@@ -101,14 +101,22 @@ class LookSpec(Strict):
     format says."""
 
     fit: Annotated[str, Choice(*get_args(engine.Fit))] = "inside"
+    """How the picture comes into its box."""
     gravity: Annotated[str, _Gravity] = "center"
+    """Which part "cover" keeps, and where "contain" puts the picture."""
     enlarge: bool = False
+    """Whether a picture smaller than its box is made larger."""
     background: Annotated[str, _Ground] = "#ffffff"
+    """The margin of "contain", and what lies under transparency where a format has none."""
     rotate: Annotated[int, Choice(*engine.TURNS)] = 0
+    """Degrees clockwise, of the upright picture."""
     flip: Annotated[str, Choice(*get_args(engine.Flip))] | None = None
     trim: Annotated[bool | int, _Trim] | None = None
+    """Cut off the border: what differs from the top left corner by at most this (true: 10)."""
     sharpen: Annotated[float, _Sigma] | None = None
+    """Sigma in pixels of the output."""
     blur: Annotated[float, _Sigma] | None = None
+    """Sigma in pixels of the output."""
     grayscale: bool = False
     watermark: WatermarkSpec | None = None
     color_profile: Annotated[str, Choice(*get_args(engine.ColorProfile))] = "srgb"

@@ -17,6 +17,7 @@ class Strict(BaseModel):
         extra="forbid",
         alias_generator=to_camel,
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -34,7 +35,9 @@ class Rule:
     """What a value must be, as an annotation: `Annotated[int, Whole(1, 9)]`.
 
     The value is kept as it was sent. Pydantic's own literals take `false` for 0 and its numbers
-    make 2.0 of 2; a Rule does not. `schema` says the same as `good`, in JSON Schema.
+    make 2.0 of 2; a Rule does not. It refuses `null` too, unless it stands in a union with it:
+    `Annotated[int | None, Whole(1, 9)] = None` is a whole number that may be absent. `schema`
+    says the same as `good`, in JSON Schema.
     """
 
     def __init__(self, words: str, good: Callable[[Any], bool], schema: dict[str, Any]) -> None:
@@ -76,6 +79,14 @@ class Number(Rule):
             lambda value: type(value) in {int, float} and low <= value <= high,
             {"type": "number", "minimum": low, "maximum": high},
         )
+
+
+class Switch(Rule):
+    """True or false, and no number that is like one."""
+
+    def __init__(self) -> None:
+        words = "true or false"
+        super().__init__(words, lambda value: isinstance(value, bool), {"type": "boolean"})
 
 
 class Choice(Rule):
