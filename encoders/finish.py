@@ -8,11 +8,11 @@ from encoders.look import Look
 from encoders.watermark import Watermarks
 
 _OPAQUE = 255
-_SHARPEN_PERCENT = 100
-"""How much of the difference to the blurred picture is added; ImageMagick's -unsharp does the
-same by default."""
+_AWAY = 2.0
+"""From the blurred pixel (0) past the sharp one (1): the gain of 1 that ImageMagick's -unsharp
+has by default."""
 _ENOUGH = 16
-"""An opacity from which on a colour can be told from its product with it."""
+"""An opacity from which on a blurred colour can be told from its product with it."""
 
 
 def finish(image: Pillow.Image, layout: Layout, look: Look, watermarks: Watermarks) -> Pillow.Image:
@@ -56,13 +56,16 @@ def _blurred(image: Pillow.Image, sigma: float) -> Pillow.Image:
 
 
 def _sharpened(image: Pillow.Image, sigma: float) -> Pillow.Image:
-    """By an unsharp mask. Opacity stays, and colours are sharpened as they can be seen."""
-    mask = ImageFilter.UnsharpMask(sigma, _SHARPEN_PERCENT, threshold=0)
+    """By an unsharp mask: a pixel is moved away from the blurred one by what it differs.
+
+    Opacity stays. Colours are compared as they are seen, not multiplied by opacity: an edge of
+    that is none of theirs.
+    """
+    soft = _blurred(image, sigma)
+    sharp = Pillow.blend(soft, image, _AWAY)
     if image.mode == "RGB":
-        return image.filter(mask)
-    sharp = image.convert("RGBa").filter(mask).convert("RGBA")
-    # Where sharpening took nearly all opacity, no colour is left to divide it by.
-    told = sharp.getchannel("A").point([_OPAQUE * (value >= _ENOUGH) for value in range(256)])
+        return sharp
+    told = soft.getchannel("A").point([_OPAQUE * (value >= _ENOUGH) for value in range(256)])
     made = Pillow.composite(sharp, image, told)
     made.putalpha(image.getchannel("A"))
     return made
