@@ -18,10 +18,6 @@ def _switch(words: str) -> Callable[[Any], str]:
     return lambda value: words if value is True else ""
 
 
-def _with(words: str) -> Callable[[Any], str]:
-    return lambda value: words.format(value)
-
-
 def _trim(value: Any) -> str:
     tolerance = DEFAULT_TRIM if value is True else value
     return "" if value is False else f"border trimmed (tolerance {tolerance})"
@@ -36,19 +32,19 @@ def _watermark(value: Any) -> str:
 
 _WORDS: dict[str, Callable[[Any], str]] = {
     "progressive": lambda value: "progressive" if value else "not progressive",
-    "subsampling": _with("chroma {}"),
+    "subsampling": "chroma {}".format,
     "lossless": _switch("lossless"),
-    "colors": _with("{} colours"),
+    "colors": "{} colours".format,
     "rotate": lambda value: f"rotated by {value}°" if value else "",
     "flip": lambda value: "flipped both ways" if value == "both" else f"flipped {value}ly",
     "trim": _trim,
-    "gravity": _with("towards {}"),
+    "gravity": "towards {}".format,
     "enlarge": _switch("enlarged if small"),
-    "background": _with("background {}"),
+    "background": "background {}".format,
     "colorProfile": lambda value: "colour profile kept" if value == "keep" else "",
     "grayscale": _switch("grey"),
-    "blur": _with("blurred by {}"),
-    "sharpen": _with("sharpened by {}"),
+    "blur": "blurred by {}".format,
+    "sharpen": "sharpened by {}".format,
     "watermark": _watermark,
     "metadata": lambda value: "" if value == "strip" else f"metadata: {value}",
 }
