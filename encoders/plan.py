@@ -120,7 +120,8 @@ class Notice:
     """Something a person should know of a conversion that worked.
 
     Codes: animation_first_frame, first_page_only, profile_ignored, alpha_flattened, alpha_lost,
-    setting_ignored, original_metadata_kept, nothing_to_trim, glyph_missing, watermark_shrunk.
+    setting_ignored, original_metadata_kept, nothing_to_trim, glyph_missing, watermark_shrunk,
+    text_not_shaped.
     """
 
     code: str

@@ -1,7 +1,7 @@
 """Text on a picture. The text is drawn as it is: nothing in it has a meaning.
 
 Pillow draws with FreeType, from a font that is already in memory; it is laid out by Raqm
-(HarfBuzz, FriBiDi) where Pillow has it, so that Arabic joins and Hebrew runs from right to left.
+(HarfBuzz, FriBiDi) where the system has FriBiDi, so that Arabic joins and Hebrew runs from right to left.
 """
 
 import bisect
@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont, features
 
 from encoders import sfnt, typefaces
 from encoders.errors import PictureError
@@ -26,6 +26,8 @@ _LARGEST_SHARE = 4
 _INVISIBLE = frozenset({"Cf", "Mn", "Me", "Zs", "Cc"})
 """Unicode categories that a font may lack: joiners, marks (HarfBuzz composes them), blanks."""
 _SIDES = {"west": "left", "east": "right"}
+_NEEDS_LAYOUT = frozenset({"R", "AL", "AN", "NSM"})
+"""Bidirectional classes of Unicode: letters that run from the right, and marks on others."""
 _LEADING = 4
 """This part of the font's size is left free between lines."""
 _OPAQUE = 255
@@ -62,6 +64,9 @@ class Watermarks:
             shown = " ".join(missing[:_SHOWN_CHARACTERS])
             message = f"The font {mark.font} has no glyph for: {shown}"
             self.notices[Notice("glyph_missing", message)] = None
+        if needs_layout(mark.text) and not features.check("raqm"):
+            message = "This server cannot lay out such text (FriBiDi is missing): it is not joined."
+            self.notices[Notice("text_not_shaped", message)] = None
         margin = min(mark.margin, min(size) // _LARGEST_SHARE)
         points = _fitting(mark, path, (size[0] - 2 * margin, size[1] - 2 * margin))
         if points < mark.size:
@@ -85,6 +90,11 @@ def missing_glyphs(text: str, path: Path) -> list[str]:
         if unicodedata.category(sign) not in _INVISIBLE
     )
     return [sign for sign in visible if not glyph(ord(sign))]
+
+
+def needs_layout(text: str) -> bool:
+    """Whether letters must be joined, stacked or reordered to read the text."""
+    return any(unicodedata.bidirectional(sign) in _NEEDS_LAYOUT for sign in text)
 
 
 def drawn(text: str, path: Path, points: int, gravity: str) -> Pillow.Image:
@@ -142,7 +152,7 @@ def _fitting(mark: Watermark, path: Path, room: Size) -> int:
     return max(1, bisect.bisect_left(range(mark.size), True, lo=1, key=lambda at: not fits(at)) - 1)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)
 def _font(path: Path, points: int) -> ImageFont.FreeTypeFont:
     try:
         return ImageFont.truetype(io.BytesIO(_bytes_of(path)), points)

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageChops, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont, features
 
 from encoders.errors import PictureError
+from encoders.library import load_decoders
 from encoders.look import Look, Watermark
 from encoders.typefaces import BUNDLED, families
 from tests.encoders.pictures import difference
@@ -181,6 +182,17 @@ def test_scripts_of_all_kinds_are_drawn(text: str, studio: Studio) -> None:
     assert ink_box(made, page())
 
 
+@pytest.mark.parametrize(
+    ("text", "needs"), [("שלום", True), ("aالb", True), ("Z\u0351", True), ("© Ä\n漢 🙂", False)]
+)
+def test_which_text_needs_a_layout(text: str, needs: bool) -> None:
+    load_decoders()
+    from encoders.watermark import needs_layout
+
+    assert needs_layout(text) is needs
+
+
+@pytest.mark.skipif(not features.check("raqm"), reason="this system has no FriBiDi")
 def test_right_to_left_is_laid_out_from_the_right(studio: Studio) -> None:
     """Alef and bet: the first letter of the word is the right one."""
     word, alef, bet = studio.make(

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from encoders.look import Look, Watermark
 from encoders.typefaces import BUNDLED
-from jobs.spec import load, parse
-from jobs.spec_format import Output
+from jobs.errors import InvalidSpec
+from jobs.spec import JobSpec, load, parse
+from jobs.spec_format import Output, SizeSpec
 from tests.jobs.specs import (
     EVERYTHING,
     HOST,
@@ -224,3 +227,40 @@ def test_stored_looks_outlive_stricter_settings(configure: Configure) -> None:
     configure(max_side=100)
     found = load(stored).formats["jpg"].outputs
     assert [each.box for each in found] == [(5000, 5000), (4000, 1)]
+
+
+# --- whatever comes
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 300)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["cover", "north", "#fff", "transparent", "both", "keep", "4:2:0"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["text", "size", "color", "box", "name", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+fields = st.sampled_from([field.alias for field in SizeSpec.model_fields.values()] + ["settings"])
+
+
+@given(st.dictionaries(fields, values, max_size=4), st.lists(values, max_size=3))
+def test_whatever_a_format_holds_is_a_look_or_a_refusal(said: Any, sizes: Any) -> None:
+    job = {"formats": {"jpg": {**said, "sizes": [*sizes, said]}}, **HOST}
+    try:
+        found = parse(job)
+    except InvalidSpec as error:
+        refused_field = error.field or ""
+    else:
+        _holds(found)
+        return
+    assert refused_field.startswith("job.")
+
+
+def _holds(found: JobSpec) -> None:
+    assert load(found.as_sent()) == found
+    assert all(isinstance(output.look, Look) for output in found.formats["jpg"].outputs)
+    json.dumps(found.as_sent(), allow_nan=False)
