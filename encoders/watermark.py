@@ -1,7 +1,7 @@
 """Text on a picture. The text is drawn as it is: nothing in it has a meaning.
 
-Pillow draws with FreeType, from a font that is already in memory; it is laid out by Raqm
-(HarfBuzz, FriBiDi) where the system has FriBiDi, so that Arabic joins and Hebrew runs from right to left.
+Pillow draws with FreeType, from a font that is already in memory. Where the system has FriBiDi, it
+is laid out by Raqm and HarfBuzz, so that Arabic joins and Hebrew runs from right to left.
 """
 
 import bisect
