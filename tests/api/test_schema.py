@@ -117,7 +117,6 @@ def test_what_is_taken_fits_the_described_job(schema: dict[str, Any], job: objec
     assert list(shape.iter_errors(job)) == []
 
 
-@pytest.mark.parametrize("field", WRONG)
-def test_what_is_refused_does_not(schema: dict[str, Any], field: str) -> None:
+def test_what_is_refused_does_not(schema: dict[str, Any]) -> None:
     shape = Draft202012Validator({"$ref": "#/components/schemas/JobSpec", **schema})
-    assert list(shape.iter_errors(WRONG[field])), field
+    assert [field for field, job in WRONG.items() if shape.is_valid(job)] == []
