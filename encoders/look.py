@@ -23,6 +23,8 @@ Color = tuple[int, int, int, int]
 """Red, green, blue and opacity, 0 to 255 each."""
 
 WHITE: Color = (255, 255, 255, 255)
+Base = tuple[int, Flip | None, int | None]
+"""Degrees, flip and trim: what is done to a picture before it is brought to its size."""
 TURNS = (0, 90, 180, 270)
 MAX_TRIM = 255
 MAX_SIGMA = 100.0
@@ -32,7 +34,9 @@ MAX_SIGMA = 100.0
 class Watermark:
     """A line or a few of text on the picture; the text is data, nothing in it has a meaning.
 
-    ``size`` and ``margin`` are pixels of the output; ``opacity`` runs from 0 to 1.
+    ``font`` is a name of ``encoders.typefaces``; ``size`` (of the font) and ``margin`` are pixels
+    of the output; ``opacity`` runs from 0 to 1. A mark that does not fit between the margins is
+    set smaller.
     """
 
     text: str
@@ -84,6 +88,6 @@ class Look:
                 raise ValueError("a sigma is more than 0 and at most 100")
 
     @property
-    def base(self) -> tuple[int, Flip | None, int | None]:
+    def base(self) -> Base:
         """What is done before the picture is brought to its size."""
         return self.rotate, self.flip, self.trim

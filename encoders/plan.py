@@ -69,12 +69,16 @@ class Variant:
 
 @dataclass(frozen=True)
 class Plan:
-    """One job: every variant is made from one decode of ``source``, into ``out_dir``."""
+    """One job: every variant is made from one decode of ``source``, into ``out_dir``.
+
+    ``fonts_dir`` holds the owner's fonts for watermarks, beside those of this package.
+    """
 
     source: Path
     out_dir: Path
     variants: tuple[Variant, ...]
     limits: Limits = field(default_factory=Limits)
+    fonts_dir: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are absolute, as the child works in a folder of its own."""
@@ -83,6 +87,7 @@ class Plan:
             "out_dir": str(self.out_dir.absolute()),
             "variants": [_plain(variant) for variant in self.variants],
             "limits": dict(vars(self.limits)),
+            "fonts_dir": str(self.fonts_dir.absolute()) if self.fonts_dir else None,
         }
 
     @classmethod
@@ -93,6 +98,7 @@ class Plan:
             out_dir=Path(data["out_dir"]),
             variants=tuple(_variant(item) for item in data["variants"]),
             limits=Limits(**data["limits"]),
+            fonts_dir=Path(data["fonts_dir"]) if data.get("fonts_dir") else None,
         )
 
 
@@ -114,7 +120,8 @@ class Notice:
     """Something a person should know of a conversion that worked.
 
     Codes: animation_first_frame, first_page_only, profile_ignored, alpha_flattened, alpha_lost,
-    setting_ignored, original_metadata_kept.
+    setting_ignored, original_metadata_kept, nothing_to_trim, glyph_missing, watermark_shrunk,
+    text_not_shaped.
     """
 
     code: str

@@ -12,20 +12,22 @@ class Pyramid:
 
     Ask for the largest size first. Colours are converted after the first resize, where there are
     fewer pixels. Pillow resamples RGBA with premultiplied alpha, so edges do not bleed.
+
+    ``image`` may be a picture of ``size`` that was shrunk while it was decoded; layouts are for
+    ``size`` all the same.
     """
 
-    def __init__(self, image: Pillow.Image, profile: bytes | None) -> None:
+    def __init__(
+        self, image: Pillow.Image, profile: bytes | None, size: Size | None = None
+    ) -> None:
         self._source = image
+        self.size = size or image.size
+        """Width and height that layouts refer to."""
         self._profile = profile
         self._levels: dict[Size, Pillow.Image] = {}
         self._parts: dict[tuple[Area | None, Size], Pillow.Image] = {}
         self.notice: Notice | None = None
         """Set when the colour profile could not be used."""
-
-    @property
-    def size(self) -> Size:
-        """Width and height of the picture itself."""
-        return self._source.size
 
     def at(self, layout: Layout) -> Pillow.Image:
         """What ``layout`` cuts from the picture, at its size: mode RGB or RGBA, sRGB."""
@@ -35,12 +37,13 @@ class Pyramid:
         return self._parts[key]
 
     def _make(self, layout: Layout) -> Pillow.Image:
-        whole = layout.whole(self._source.size)
+        whole = layout.whole(self.size)
         fitting = [level for level in self._levels if serves(level, whole)]
         if fitting:
             level = self._levels[min(fitting)]
             return _resize(level, layout.size, self._area_on(level, layout.crop))
-        resized = _resize(self._source, layout.size, layout.crop)
+        area = self._area_on(self._source, layout.crop)
+        resized = _resize(self._source, layout.size, area)
         converted, notice = to_srgb(resized, self._profile)
         self.notice = notice or self.notice
         # Some writers store what they find here: the profile, EXIF, comments.
@@ -50,13 +53,15 @@ class Pyramid:
         return converted
 
     def _area_on(self, level: Pillow.Image, crop: Area | None) -> Area | None:
-        """``crop``, which counts the source's pixels, in those of ``level``."""
+        """``crop``, which counts pixels of the picture as it was asked for, in those of a level."""
         if crop is None:
             return None
-        across = level.width / self._source.width
-        down = level.height / self._source.height
+        across = level.width / self.size[0]
+        down = level.height / self.size[1]
         left, top, right, bottom = crop
-        return left * across, top * down, right * across, bottom * down
+        # Pillow refuses an area that a rounding error puts beyond the edge.
+        right, bottom = min(right * across, level.width), min(bottom * down, level.height)
+        return left * across, top * down, right, bottom
 
 
 def _resize(image: Pillow.Image, size: Size, area: Area | None) -> Pillow.Image:

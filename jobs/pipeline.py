@@ -110,6 +110,7 @@ def _convert(job: Job, spec: JobSpec, pulse: "Pulse") -> Outcome:
         out_dir=out_dir,
         variants=intake.outputs(spec, job.reference_id, job.stem, job.source_format),
         limits=limits(),
+        fonts_dir=settings.PIXERVE.fonts_dir,
     )
     return converter.convert(plan, on_beat=pulse.beat, beat_s=TICK_S, on_rendition=pulse.made)
 

@@ -101,6 +101,7 @@ class Config(BaseModel):
 
     data_dir: Path = Path("data")
     serve_dir: Path = Path("serve")
+    fonts_dir: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=1, le=65535)
     public_url: Annotated[str, BeforeValidator(_http_origin)] = ""
@@ -213,12 +214,14 @@ def load(environ: Mapping[str, str]) -> Config:
         config = Config(**fields)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
-    return config.model_copy(
-        update={
-            "data_dir": (PROJECT_ROOT / config.data_dir).resolve(),
-            "serve_dir": (PROJECT_ROOT / config.serve_dir).resolve(),
-        }
-    )
+    folders = {
+        name: (PROJECT_ROOT / folder).resolve()
+        for name in ("data_dir", "serve_dir", "fonts_dir")
+        if (folder := getattr(config, name)) is not None
+    }
+    if config.fonts_dir is not None and not folders["fonts_dir"].is_dir():
+        raise ConfigError(f"{PREFIX}FONTS_DIR: there is no such folder (got {config.fonts_dir})")
+    return config.model_copy(update=folders)
 
 
 @cache

@@ -1,8 +1,10 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from encoders.converter import Converter
+from tests.encoders.studio import Studio
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +21,9 @@ def converter() -> Iterator[Converter]:
     converter = Converter()
     yield converter
     converter.close()
+
+
+@pytest.fixture
+def studio(shared: Converter, tmp_path: Path) -> Studio:
+    """Makes looks with the module's converter."""
+    return Studio(shared, tmp_path)

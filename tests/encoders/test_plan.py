@@ -19,7 +19,7 @@ def test_a_plan_survives_json() -> None:
         Variant("a.jpg", "jpg", LOOK, Settings(speed=1, colors=16), "keep", ("speed",)),
         Variant("b.webp", "webp"),
     )
-    plan = Plan(Path("/in/put"), Path("/out"), variants, Limits(max_side=10))
+    plan = Plan(Path("/in/put"), Path("/out"), variants, Limits(max_side=10), Path("/fonts"))
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
 
