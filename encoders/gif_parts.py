@@ -1,0 +1,112 @@
+"""What of each frame has to be drawn in a GIF. Native code: not for web processes.
+
+A frame is drawn over the one before, so only its changes are stored; the rest is transparent. If a
+pixel is to become transparent again, the frame before has to clear the canvas after its time.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from PIL import Image as Pillow
+from PIL import ImageChops
+from PIL.GifImagePlugin import getdata
+
+from encoders.palette import indexed
+
+_VISIBLE = 128
+"""Opacity from which a pixel is shown: GIF knows no half-transparent ones."""
+_KEEP, _CLEAR = 1, 2
+"""What happens to a frame after its time: it stays, or its area becomes transparent again."""
+_ON = 255
+_TICK_MS = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a frame at ``place``: ``colors`` (mode RGB) where ``drawn`` (mode L) is not 0."""
+
+    colors: Pillow.Image
+    drawn: Pillow.Image
+    place: tuple[int, int]
+    disposal: int
+
+    def packed(self, ticks: int, most: int) -> bytes:
+        """The blocks of the frame: shown for ``ticks`` centiseconds, ``most`` colours in all."""
+        options = {"duration": ticks * _TICK_MS, "disposal": self.disposal}
+        if self.drawn.getextrema()[0] == _ON:
+            image, _opacity = indexed(self.colors, most)
+        else:
+            image, hidden = self._with_a_hole(most)
+            options["transparency"] = hidden
+        return b"".join(getdata(image, self.place, include_color_table=True, **options))
+
+    def _with_a_hole(self, most: int) -> tuple[Pillow.Image, int]:
+        """The picture with a palette, and the entry that is transparent."""
+        solid = Pillow.new("RGB", self.colors.size, self._any_color())
+        solid.paste(self.colors, mask=self.drawn)
+        image, _opacity = indexed(solid, most - 1)
+        hidden = min(int(image.getextrema()[1]) + 1, most - 1)
+        palette = (image.getpalette() or [])[: 3 * hidden]
+        image.putpalette(palette + [0, 0, 0])
+        image.paste(hidden, mask=ImageChops.invert(self.drawn))
+        return image, hidden
+
+    def _any_color(self) -> tuple[int, int, int]:
+        """A drawn one: to fill the hole with another would cost a place in the palette."""
+        box = self.drawn.getbbox()
+        if box is None:
+            return 0, 0, 0
+        left, top, right, _bottom = box
+        first = self.drawn.crop((left, top, right, top + 1)).getbbox() or (0,)
+        red, green, blue = self.colors.getpixel((left + first[0], top))
+        return red, green, blue
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is on the canvas: ``colors`` (mode RGB) where ``mask`` (mode L) is not 0."""
+
+    colors: Pillow.Image
+    mask: Pillow.Image
+
+    @classmethod
+    def of(cls, image: Pillow.Image) -> "_Shown":
+        if image.mode != "RGBA":
+            return cls(image, Pillow.new("L", image.size, _ON))
+        visible = image.getchannel("A").point([0] * _VISIBLE + [_ON] * (256 - _VISIBLE))
+        return cls(image.convert("RGB"), visible)
+
+    def loses(self, other: "_Shown") -> bool:
+        """Whether something of this is transparent in ``other``."""
+        return ImageChops.subtract(self.mask, other.mask).getbbox() is not None
+
+    def changes(self, before: "_Shown") -> Pillow.Image:
+        """Where this shows something that ``before`` does not: mode L."""
+        bands = ImageChops.difference(self.colors, before.colors).split()
+        other = ImageChops.lighter(ImageChops.lighter(bands[0], bands[1]), bands[2])
+        other = ImageChops.lighter(other, ImageChops.invert(before.mask))
+        return ImageChops.darker(other.point([0] + [_ON] * 255), self.mask)
+
+
+def parts(images: Iterable[Pillow.Image]) -> Iterator[Part]:
+    """What to draw for each of ``images`` (mode RGB or RGBA, one size), with a look at the next."""
+    before: _Shown | None = None
+    shown: _Shown | None = None
+    first = True
+    for image in images:
+        following = _Shown.of(image)
+        if shown is not None:
+            clear = shown.loses(following)
+            yield _part(shown, before, clear=clear, whole=first or clear)
+            before, first = (None if clear else shown), False
+        shown = following
+    if shown is not None:
+        yield _part(shown, before, clear=False, whole=first)
+
+
+def _part(shown: _Shown, before: _Shown | None, *, clear: bool, whole: bool) -> Part:
+    """The first frame gives the canvas its size, and one that clears clears all of it."""
+    drawn = shown.changes(before) if before else shown.mask
+    box = (0, 0, *drawn.size) if whole else drawn.getbbox() or (0, 0, 1, 1)
+    place = box[0], box[1]
+    return Part(shown.colors.crop(box), drawn.crop(box), place, _CLEAR if clear else _KEEP)
