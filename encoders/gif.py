@@ -1,7 +1,8 @@
 """GIF (89a). The pixels are packed by Pillow (LZW); frames and palettes are ours.
 
 Pillow's own animations give each frame a palette by median cut without dithering, and times that
-are cut to centiseconds. Here a frame holds only what has changed since the one before (``encoders.gif_parts``).
+are cut to centiseconds. Here a frame holds what has changed since the one before
+(``encoders.gif_parts``).
 """
 
 import struct
@@ -17,6 +18,7 @@ _MOST_COLORS = 256
 _SHORTEST, _LONGEST = 2, 65_535
 """Centiseconds. Browsers show a frame of 0 or 1 for 10."""
 _TICK_MS = 10
+_LONGEST_SIDE = 65_535
 _MOST_REPEATS = 65_535
 _TRAILER = b";"
 
@@ -54,7 +56,7 @@ class Gif:
 
 def _screen(size: tuple[int, int]) -> bytes:
     """Signature and canvas, without a palette for all: each frame has its own."""
-    if max(size) > 0xFFFF:
+    if max(size) > _LONGEST_SIDE:
         raise ValueError("a side is longer than the 65535 pixels that GIF can hold")
     return b"GIF89a" + struct.pack("<HHBBB", *size, 0, 0, 0)
 

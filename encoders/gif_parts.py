@@ -45,21 +45,17 @@ class Part:
         solid = Pillow.new("RGB", self.colors.size, self._any_color())
         solid.paste(self.colors, mask=self.drawn)
         image, _opacity = indexed(solid, most - 1)
-        hidden = min(int(image.getextrema()[1]) + 1, most - 1)
-        palette = (image.getpalette() or [])[: 3 * hidden]
-        image.putpalette(palette + [0, 0, 0])
+        hidden = 1 + max(number for number, count in enumerate(image.histogram()) if count)
+        image.putpalette([*(image.getpalette() or [])[: 3 * hidden], 0, 0, 0])
         image.paste(hidden, mask=ImageChops.invert(self.drawn))
         return image, hidden
 
-    def _any_color(self) -> tuple[int, int, int]:
+    def _any_color(self) -> tuple[int, ...]:
         """A drawn one: to fill the hole with another would cost a place in the palette."""
-        box = self.drawn.getbbox()
-        if box is None:
-            return 0, 0, 0
-        left, top, right, _bottom = box
-        first = self.drawn.crop((left, top, right, top + 1)).getbbox() or (0,)
-        red, green, blue = self.colors.getpixel((left + first[0], top))
-        return red, green, blue
+        box = self.drawn.getbbox() or (0, 0, 1, 1)
+        top = self.drawn.crop((box[0], box[1], box[2], box[1] + 1)).getbbox() or (0, 0, 1, 1)
+        left = box[0] + top[0]
+        return tuple(self.colors.crop((left, box[1], left + 1, box[1] + 1)).tobytes())
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class Jpg:
             icc_profile=picture.profile,
             exif=_exif(picture.exif),
             xmp=_that_fits(picture.xmp, _XMP_ROOM),
+            comment=b"",
         )
         path.write_bytes(buffer.getbuffer())
 

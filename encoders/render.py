@@ -238,7 +238,7 @@ def _own(frame: Frame) -> Frame:
     """The same pixels as a picture of its own: Pillow's ``save`` keeps its options on the picture,
     where an encoder on another thread would find them."""
     image = Pillow.Image()
-    image.__dict__.update(frame.image.__dict__)
+    image.__dict__.update(frame.image.__dict__, info={})
     return Frame(image, frame.duration_ms)
 
 
