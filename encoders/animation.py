@@ -1,10 +1,14 @@
-"""Animations, decoded frame by frame: GIF by ``encoders.gif_frames``, the others by Pillow.
+"""Animations, decoded frame by frame.
+
+GIF and APNG are composed here (``encoders.gif_frames``, ``apng_frames``), WebP and AVIF by libwebp
+and libavif through Pillow.
 
 Times are kept as they are, with one exception that all browsers make: a frame that asks for at
 most 10 ms is shown for 100 ms (Blink, Gecko and WebKit agree since WebKit bug 36082). What is
 written says the time that is meant, so that every viewer shows it alike.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +16,13 @@ from pathlib import Path
 from PIL import Image as Pillow
 from PIL import ImageFile, UnidentifiedImageError
 
+from encoders.apng_frames import ApngFile
 from encoders.errors import PictureError, damaged
 from encoders.exif import ORIENTATION_TAG, UPRIGHT
 from encoders.gif_frames import GifFile
 from encoders.header import Header
 from encoders.picture import Frame
+from encoders.webp import admit_transparency
 
 FORMATS = frozenset({"gif", "webp", "png", "avif"})
 """What may be animated; the pages of a TIFF are no animation."""
@@ -54,6 +60,8 @@ def open_animation(path: Path, header: Header) -> Animation:
     try:
         if header.format == "gif":
             return _open_gif(path, header)
+        if header.format == "png":
+            return _open_png(path, header)
         return _open_other(path, header)
     except _BROKEN as error:
         raise _explained(error, header) from error
@@ -62,26 +70,35 @@ def open_animation(path: Path, header: Header) -> Animation:
 def _open_gif(path: Path, header: Header) -> Animation:
     file = GifFile(path.read_bytes(), (header.width, header.height))
     _require_frames(len(file.parts), header)
-    images = _explaining(file.images(), header)
-    return Animation(images, file.loop, None, UPRIGHT)
+    return Animation(_explaining(file.images(), header), file.loop, None, UPRIGHT)
+
+
+def _open_png(path: Path, header: Header) -> Animation:
+    file = ApngFile(path.read_bytes())
+    _require_frames(len(file.parts), header)
+    with Pillow.open(path, formats=["PNG"]) as image:
+        profile = image.info.get("icc_profile")
+    frames = _explaining(file.images(), header)
+    return Animation(frames, file.loop, profile, header.orientation)
 
 
 def _open_other(path: Path, header: Header) -> Animation:
-    image = Pillow.open(path, formats=[header.format.upper()])
-    # An APNG may hold a still for those who cannot animate: it is none of the frames.
-    first = int(bool(getattr(image, "default_image", False)))
-    _require_frames(getattr(image, "n_frames", 1) - first, header)
+    data = bytearray(path.read_bytes())
+    if header.format == "webp":
+        admit_transparency(data)
+    image = Pillow.open(io.BytesIO(data), formats=[header.format.upper()])
+    _require_frames(getattr(image, "n_frames", 1), header)
     orientation = header.orientation
     if header.format == "avif":
         # Pillow states the rotation of the container as an EXIF orientation.
         orientation = image.getexif().get(ORIENTATION_TAG, UPRIGHT)
-    frames = _explaining(_images(image, range(first, first + header.frames)), header)
+    frames = _explaining(_images(image, header.frames), header)
     return Animation(frames, _runs(image), image.info.get("icc_profile"), orientation)
 
 
-def _images(image: ImageFile.ImageFile, numbers: range) -> Iterator[tuple[Pillow.Image, float]]:
+def _images(image: ImageFile.ImageFile, count: int) -> Iterator[tuple[Pillow.Image, float]]:
     with image:
-        for number in numbers:
+        for number in range(count):
             image.seek(number)
             image.load()
             mode = "RGBA" if image.has_transparency_data else "RGB"

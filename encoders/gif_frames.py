@@ -79,7 +79,7 @@ class GifFile:
         except (struct.error, IndexError) as error:
             raise damaged("The GIF is truncated: it ends inside a frame.") from error
 
-    def images(self) -> Iterator[tuple[Pillow.Image, int]]:
+    def images(self) -> Iterator[tuple[Pillow.Image, float]]:
         """The canvas (mode RGBA, a copy) after each image, and for how many ms it is shown."""
         canvas = Pillow.new("RGBA", self._canvas)
         for part in self.parts:

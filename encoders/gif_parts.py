@@ -23,17 +23,22 @@ _TICK_MS = 10
 
 @dataclass(frozen=True)
 class Part:
-    """Some of a frame at ``place``: ``colors`` (mode RGB) where ``drawn`` (mode L) is not 0."""
+    """Some of a frame at ``place``: ``colors`` (mode RGB) where ``drawn`` (mode L) is not 0.
+
+    ``hollow``: the animation has transparency. Then every frame names a transparent entry: where
+    one does not, Pillow clears to the background colour.
+    """
 
     colors: Pillow.Image
     drawn: Pillow.Image
     place: tuple[int, int]
     disposal: int
+    hollow: bool
 
     def packed(self, ticks: int, most: int) -> bytes:
         """The blocks of the frame: shown for ``ticks`` centiseconds, ``most`` colours in all."""
         options = {"duration": ticks * _TICK_MS, "disposal": self.disposal}
-        if self.drawn.getextrema()[0] == _ON:
+        if not self.hollow and self.drawn.getextrema()[0] == _ON:
             image, _opacity = indexed(self.colors, most)
         else:
             image, hidden = self._with_a_hole(most)
@@ -64,13 +69,14 @@ class _Shown:
 
     colors: Pillow.Image
     mask: Pillow.Image
+    hollow: bool
 
     @classmethod
     def of(cls, image: Pillow.Image) -> "_Shown":
         if image.mode != "RGBA":
-            return cls(image, Pillow.new("L", image.size, _ON))
+            return cls(image, Pillow.new("L", image.size, _ON), hollow=False)
         visible = image.getchannel("A").point([0] * _VISIBLE + [_ON] * (256 - _VISIBLE))
-        return cls(image.convert("RGB"), visible)
+        return cls(image.convert("RGB"), visible, hollow=True)
 
     def loses(self, other: "_Shown") -> bool:
         """Whether something of this is transparent in ``other``."""
@@ -104,5 +110,5 @@ def _part(shown: _Shown, before: _Shown | None, *, clear: bool, whole: bool) -> 
     """The first frame gives the canvas its size, and one that clears clears all of it."""
     drawn = shown.changes(before) if before else shown.mask
     box = (0, 0, *drawn.size) if whole else drawn.getbbox() or (0, 0, 1, 1)
-    place = box[0], box[1]
-    return Part(shown.colors.crop(box), drawn.crop(box), place, _CLEAR if clear else _KEEP)
+    disposal = _CLEAR if clear else _KEEP
+    return Part(shown.colors.crop(box), drawn.crop(box), box[:2], disposal, shown.hollow)

@@ -1,5 +1,6 @@
 """WebP, written by Pillow, whose libwebp is newer than the one ImageMagick is linked to."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ _LONGEST_FRAME = (1 << 24) - 1
 _LAST_TIME = (1 << 31) - 1
 _MOST_LOOPS = (1 << 16) - 1
 """What WebP (RFC 9649, section 2.7.1.1) and libwebp's clock can hold; ms, ms, runs."""
+
+_EXTENDED, _FLAGS, _ALPHA_FLAG = slice(12, 16), 20, 0x10
 
 _OUT_OF_MEMORY = frozenset({"1", "2"})
 _REASONS = {
@@ -50,9 +53,10 @@ class Webp:
 
     def encode(self, picture: "Picture", path: Path, settings: "Settings") -> None:
         """See ``encoders.encoder.Encoder``."""
+        buffer = io.BytesIO()
         try:
             picture.image.save(
-                path,
+                buffer,
                 "WEBP",
                 method=_METHODS[settings.speed],
                 lossless=settings.lossless,
@@ -65,6 +69,19 @@ class Webp:
             )
         except ValueError as error:
             raise _explained(error) from error
+        if picture.image.mode == "RGBA":
+            admit_transparency(buffer.getbuffer())
+        path.write_bytes(buffer.getbuffer())
+
+
+def admit_transparency(data: bytearray | memoryview) -> None:
+    """Set the alpha flag of an extended WebP (RFC 9649, section 2.7).
+
+    libwebp leaves it out of an animation whose frames are opaque but smaller than the canvas,
+    which is transparent around them; then Pillow, for one, shows black there.
+    """
+    if bytes(data[_EXTENDED]) == b"VP8X":
+        data[_FLAGS] |= _ALPHA_FLAG
 
 
 def _motion(picture: "Picture") -> dict[str, Any]:
