@@ -131,6 +131,12 @@ def test_a_first_frame_beside_transparency_is_placed_as_browsers_do(tmp_path: Pa
     assert seen == [(1, 1, 3, 3), (4, 4, 6, 6), (0, 0, 1, 1)]
 
 
+def test_a_colour_that_was_hidden_is_drawn_when_it_appears(tmp_path: Path) -> None:
+    hidden, shown = painted((*RED, 0), (*RED, 255))
+    path = encode("gif", tmp_path, Picture((Frame(hidden, 50), Frame(shown, 50))))
+    assert all(same(*pair) for pair in zip(frames_of(path), [hidden, shown], strict=True))
+
+
 def test_interlaced_gif_frames(tmp_path: Path) -> None:
     rows = bytes(row % 4 for row in range(20) for _ in range(8))
     image = indexed((8, 20), rows, PALETTE)

@@ -100,6 +100,13 @@ def test_a_palette_is_dithered(image: Image.Image, colors: int, most: int, tmp_p
     assert blurred_error(made, image) < blurred_error(plain.convert("RGBA"), image)
 
 
+def test_dithering_leaves_opaque_and_hidden_pixels_so(tmp_path: Path) -> None:
+    image = photo().convert("RGBA")
+    image.paste((0, 0, 0, 0), (0, 0, image.width // 2, image.height))
+    made = opened(encode("png", tmp_path, image, colors=200), "RGBA").getchannel("A")
+    assert made.tobytes() == image.getchannel("A").tobytes()
+
+
 @pytest.mark.parametrize("name", ["pst_tbbn3p08.png", "pil_hopper.gif", "pst_s01n3p01.png"])
 def test_few_colours_are_kept_exactly(name: str, tmp_path: Path) -> None:
     with Image.open(IMAGES / name) as source:
