@@ -31,7 +31,16 @@ _TOO_SHORT_MS = 10
 _INSTEAD_MS = 100
 _OPAQUE = 255
 _FOR_EVER = 0
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError)
+_BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    ArithmeticError,
+    RuntimeError,
+)
+"""What Pillow's plug-ins raise for broken files; libavif's is RuntimeError."""
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,15 @@ def test_as_many_frames_as_promised(says: int, shared: Converter, tmp_path: Path
     assert caught.value.code == "damaged_picture"
 
 
+def test_an_avif_that_breaks_off_in_its_pixels(shared: Converter, tmp_path: Path) -> None:
+    data = (IMAGES / "avf_colors-animated-8bpc.avif").read_bytes()
+    at = data.rindex(b"mdat") + 40
+    source = saved(tmp_path, data[:at] + bytes(60) + data[at + 60 :])
+    with pytest.raises(PictureError) as caught:
+        shared.convert(moving(source, tmp_path, "webp"))
+    assert caught.value.code == "damaged_picture"
+
+
 def test_limits_hold_for_the_frames_together(shared: Converter, tmp_path: Path) -> None:
     frames = [Cel(indexed(SIZE, number % 4, PALETTE)) for number in range(6)]
     source = saved(tmp_path, gif(SIZE, frames))
