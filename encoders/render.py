@@ -7,12 +7,15 @@ import shutil
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image as Pillow
+
 from encoders import registry
+from encoders.animation import is_animated
 from encoders.errors import PictureError
 from encoders.finish import flatten
 from encoders.geometry import Size
@@ -48,8 +51,9 @@ class Render:
         started, cpu = time.perf_counter(), time.process_time()
         header = probe(self._plan.source)
         self._plan.limits.check(header)
-        self._note_header(header)
-        made = dict(self._write_all(header))
+        wanted = [each for each in self._plan.variants if each.format != ORIGINAL]
+        self._note_header(header, wanted)
+        made = dict(self._write_all(header, wanted))
         total = {
             "total": _ms(time.perf_counter() - started),
             "cpu": _ms(time.process_time() - cpu),
@@ -57,37 +61,62 @@ class Render:
         renditions = tuple(made[variant] for variant in self._plan.variants)
         return Outcome(header, renditions, tuple(self._notices), self._spent | total)
 
-    def _write_all(self, header: Header) -> Iterator[tuple[Variant, Rendition]]:
-        wanted = [each for each in self._plan.variants if each.format != ORIGINAL]
+    def _write_all(
+        self, header: Header, wanted: list[Variant]
+    ) -> Iterator[tuple[Variant, Rendition]]:
         for variant in self._plan.variants:
             if variant.format == ORIGINAL:
                 yield variant, self._copy(variant, header)
         if wanted:
-            source = self._decode(header, wanted)
-            made = self._develop(source, wanted, header.upright)
+            moving = {each.look for each in wanted if _moves(each, header)}
+            source = self._decode(header, wanted, animated=bool(moving))
+            made = self._develop(source, wanted, header, moving)
             yield from self._encode_all(wanted, made, source)
 
-    def _decode(self, header: Header, wanted: list[Variant]) -> Source:
+    def _decode(self, header: Header, wanted: list[Variant], *, animated: bool) -> Source:
         looks = {variant.look for variant in wanted}
         with self._timed("decode"):
             largest = needed(header.upright, looks)
-            return open_source(self._plan.source, header, largest, self._work_dir)
+            return open_source(
+                self._plan.source, header, largest, self._work_dir, animated=animated
+            )
 
     def _develop(
-        self, source: Source, wanted: list[Variant], size: Size
+        self, source: Source, wanted: list[Variant], header: Header, moving: set[Look]
     ) -> dict[Look, tuple[Frame, ...]]:
-        """Every frame of every look, made from one decode. ``size`` is that of the whole picture,
-        upright."""
-        asked = (variant.look for variant in wanted)
-        looks = Looks(asked, source.profile, size, self._plan.fonts_dir)
+        """Every look of the first frame, the ``moving`` ones of all, made from one decode."""
+        frames = iter(source.frames)
+        count = header.frames if moving else 1
+        first = self._looks(
+            (each.look for each in wanted if each.look not in moving), source, header
+        )
+        every = self._looks(moving, source, header)
         made: dict[Look, list[Frame]] = defaultdict(list)
-        for frame in source.frames:
+        for number in range(count):
+            with self._timed("decode"):
+                frame = next(frames)
             with self._timed("resize"):
-                for look, image in looks.of(frame.image).items():
-                    made[look].append(Frame(image, frame.duration_ms))
-        for notice in looks.notices:
+                looks = every.of(frame.image) | (first.of(frame.image) if not number else {})
+            for look, image in looks.items():
+                made[look].append(Frame(image, frame.duration_ms))
+            if not number:
+                self._check_outputs({look: looks[look].size for look in moving}, count)
+        for notice in (*first.notices, *every.notices):
             self._note(notice)
-        return {look: tuple(frames) for look, frames in made.items()}
+        return {look: _alike(frames) for look, frames in made.items()}
+
+    def _looks(self, looks: Iterable[Look], source: Source, header: Header) -> Looks:
+        return Looks(looks, source.profile, header.upright, self._plan.fonts_dir)
+
+    def _check_outputs(self, sizes: dict[Look, Size], frames: int) -> None:
+        """Frames are held in memory until they are written: there may be as many as in a source."""
+        pixels = frames * sum(width * height for width, height in sizes.values())
+        if pixels > self._plan.limits.max_pixels:
+            raise PictureError(
+                "too_many_pixels",
+                f"The animated outputs would have {pixels} pixels in all {frames} frames; at most "
+                f"{self._plan.limits.max_pixels} are allowed. Ask for fewer or smaller sizes.",
+            )
 
     def _encode_all(
         self, wanted: list[Variant], made: dict[Look, tuple[Frame, ...]], source: Source
@@ -122,14 +151,14 @@ class Render:
         for setting in sorted(set(variant.asked) - encoder.settings):
             self._note(Notice("setting_ignored", f"{variant.format} has no use for {setting}."))
         if not encoder.animated:
-            frames = frames[:1]
+            frames = (Frame(frames[0].image),)
         if frames[0].image.mode == "RGBA" and not encoder.alpha:
             frames = tuple(
                 Frame(flatten(frame.image, variant.look), frame.duration_ms) for frame in frames
             )
             message = f"{variant.format} has no transparency; it was put on the background."
             self._note(Notice("alpha_flattened", message))
-        return Picture(frames, source.loop)
+        return Picture(tuple(_own(frame) for frame in frames), source.loop)
 
     def _encode(self, variant: Variant, picture: Picture) -> Rendition:
         encoder = registry.load(variant.format)
@@ -179,13 +208,15 @@ class Render:
     def _note(self, notice: Notice) -> None:
         self._notices[notice] = None
 
-    def _note_header(self, header: Header) -> None:
-        if all(variant.format == ORIGINAL for variant in self._plan.variants):
+    def _note_header(self, header: Header, wanted: list[Variant]) -> None:
+        if not wanted:
             return
+        still = sorted({each.format for each in wanted if not _moves(each, header)})
         if header.frames > 1 and header.format == "tiff":
             self._note(Notice("first_page_only", f"Page 1 of {header.frames} was converted."))
-        elif header.frames > 1:
-            message = f"Frame 1 of {header.frames} was converted; the animation is lost."
+        elif header.frames > 1 and still:
+            names = ", ".join(still)
+            message = f"Frame 1 of {header.frames} was converted to {names}; it does not move."
             self._note(Notice("animation_first_frame", message))
         if header.alpha_lost:
             message = "The transparency of the HEIC could not be read."
@@ -196,6 +227,25 @@ class Render:
         started = time.perf_counter()
         yield
         self._spent[what] += _ms(time.perf_counter() - started)
+
+
+def _moves(variant: Variant, header: Header) -> bool:
+    return is_animated(header) and registry.load(variant.format).animated
+
+
+def _alike(frames: list[Frame]) -> tuple[Frame, ...]:
+    """Frames of one mode: if one has transparency, all get it."""
+    if len({frame.image.mode for frame in frames}) == 1:
+        return tuple(frames)
+    return tuple(Frame(frame.image.convert("RGBA"), frame.duration_ms) for frame in frames)
+
+
+def _own(frame: Frame) -> Frame:
+    """The same pixels as a picture of its own: Pillow's ``save`` keeps its options on the picture,
+    where an encoder on another thread would find them."""
+    image = Pillow.Image()
+    image.__dict__.update(frame.image.__dict__, info={})
+    return Frame(image, frame.duration_ms)
 
 
 def _encode_or_explain(encode: Callable[[], None], name: str) -> None:

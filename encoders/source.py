@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from wand.exceptions import CacheError, ResourceLimitError, WandException, WandRuntimeError
 from wand.image import Image
 
+from encoders.animation import is_animated, open_animation
 from encoders.complaints import complaints
 from encoders.errors import PictureError, damaged
 from encoders.exif import ORIENTATION_TAG, SIDEWAYS, UPRIGHT
@@ -57,16 +58,31 @@ class Source:
     xmp: bytes | None = None
 
 
-def open_source(path: Path, header: Header, largest: Size, work_dir: Path) -> Source:
+def open_source(
+    path: Path, header: Header, largest: Size, work_dir: Path, *, animated: bool = False
+) -> Source:
     """Decode the file. ``largest`` is the largest upright size needed: JPEG is shrunk on load.
 
-    ``work_dir`` is a private folder. Raises PictureError damaged_picture or out_of_memory.
+    ``animated`` asks for all frames. ``work_dir`` is a private folder. Raises PictureError
+    damaged_picture or out_of_memory.
     """
+    # Of an animated WebP ImageMagick decodes every frame to give the first.
+    if is_animated(header) and (animated or header.format == "webp"):
+        return _open_animation(path, header)
     if header.format == "avif":
         return _upright(*_read_avif(path, header))
     hint = largest[::-1] if header.orientation in SIDEWAYS else largest
     image, profile = _read(path, header, hint, work_dir)
     return _upright(image, profile, header.orientation)
+
+
+def _open_animation(path: Path, header: Header) -> Source:
+    found = open_animation(path, header)
+    turn = _TURNS.get(found.orientation)
+    frames = found.frames
+    if turn is not None:
+        frames = (Frame(frame.image.transpose(turn), frame.duration_ms) for frame in found.frames)
+    return Source(frames, found.profile, found.loop)
 
 
 def _upright(image: Pillow.Image, profile: bytes | None, orientation: int) -> Source:

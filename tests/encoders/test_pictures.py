@@ -78,7 +78,7 @@ def test_a_bad_picture_is_refused_with_its_cause(
     ],
 )
 def test_what_is_lost_is_said(name: str, code: str, shared: Converter, tmp_path: Path) -> None:
-    outcome = shared.convert(plan(IMAGES / name, tmp_path, "webp"))
+    outcome = shared.convert(plan(IMAGES / name, tmp_path, "png"))
     assert [notice.code for notice in outcome.warnings] == [code]
 
 
