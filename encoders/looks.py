@@ -33,22 +33,28 @@ class Looks:
 
     def of(self, image: Pillow.Image) -> dict[Look, Pillow.Image]:
         """Each look of one upright frame; the largest are made first."""
-        pyramids = {base: self._pyramid(image, base) for base in {k.base for k in self._looks}}
-        layouts = {look: _layout(pyramids[look.base].size, look) for look in self._looks}
+        bases = {_base(look): look for look in self._looks}
+        pyramids = {base: self._pyramid(image, look) for base, look in bases.items()}
+        layouts = {look: _layout(pyramids[_base(look)].size, look) for look in self._looks}
         made = {}
         for look in sorted(self._looks, key=lambda each: layouts[each].size, reverse=True):
-            pyramid = pyramids[look.base]
+            pyramid = pyramids[_base(look)]
             made[look] = finish(pyramid.at(layouts[look]), layouts[look], look)
             if pyramid.notice:
                 self.notices.append(pyramid.notice)
         return made
 
-    def _pyramid(self, image: Pillow.Image, base: tuple[int, str | None, int | None]) -> Pyramid:
-        rotate, flip, _trim = base
+    def _pyramid(self, image: Pillow.Image, look: Look) -> Pyramid:
+        rotate, flip, _trim = look.base
         steps = [_TURNS[rotate]] if rotate else []
         for step in [*steps, *_FLIPS.get(flip or "", [])]:
             image = image.transpose(step)
-        return Pyramid(image, self._profile)
+        return Pyramid(image, None if look.color_profile == "keep" else self._profile)
+
+
+def _base(look: Look) -> tuple[object, ...]:
+    """Looks of one base share a pyramid."""
+    return *look.base, look.color_profile
 
 
 def needed(size: Size, looks: Iterable[Look]) -> Size:

@@ -114,7 +114,7 @@ class Notice:
     """Something a person should know of a conversion that worked.
 
     Codes: animation_first_frame, first_page_only, profile_ignored, alpha_flattened, alpha_lost,
-    setting_ignored, original_metadata_kept.
+    setting_ignored, original_metadata_kept, profile_not_kept, hdr_not_mapped, metadata_unreadable.
     """
 
     code: str

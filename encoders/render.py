@@ -10,15 +10,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from encoders import registry
+from encoders.color import describes_rgb
 from encoders.errors import PictureError
 from encoders.finish import flatten
 from encoders.geometry import Size
 from encoders.header import Header
 from encoders.look import Look
 from encoders.looks import Looks, needed
+from encoders.metadata import kept
 from encoders.picture import Frame, Picture
 from encoders.plan import ORIGINAL, Notice, Outcome, Plan, Rendition, Variant
 from encoders.probe import probe
@@ -41,6 +44,7 @@ class Render:
         self._work_dir = work_dir
         self._on_rendition = on_rendition
         self._notices: dict[Notice, None] = {}
+        self._looks: dict[Variant, Look] = {}
         self._spent = {"decode": 0.0, "resize": 0.0, "encode": 0.0}
 
     def run(self) -> Outcome:
@@ -64,6 +68,8 @@ class Render:
                 yield variant, self._copy(variant, header)
         if wanted:
             source = self._decode(header, wanted)
+            self._note_source(header, source)
+            self._looks = {each: self._look(each, source) for each in wanted}
             yield from self._encode_all(wanted, self._develop(source, wanted), source)
 
     def _decode(self, header: Header, wanted: list[Variant]) -> Source:
@@ -74,7 +80,7 @@ class Render:
 
     def _develop(self, source: Source, wanted: list[Variant]) -> dict[Look, tuple[Frame, ...]]:
         """Every frame of every look, made from one decode."""
-        looks = Looks((variant.look for variant in wanted), source.profile)
+        looks = Looks((self._looks[variant] for variant in wanted), source.profile)
         made: dict[Look, list[Frame]] = defaultdict(list)
         for frame in source.frames:
             with self._timed("resize"):
@@ -88,8 +94,10 @@ class Render:
         self, wanted: list[Variant], made: dict[Look, tuple[Frame, ...]], source: Source
     ) -> Iterator[tuple[Variant, Rendition]]:
         """The largest first; side by side where the plan allows: encoders release the GIL."""
-        wanted = sorted(wanted, key=lambda each: made[each.look][0].image.size, reverse=True)
-        pictures = ((each, self._picture(each, made[each.look], source)) for each in wanted)
+        wanted = sorted(
+            wanted, key=lambda each: made[self._looks[each]][0].image.size, reverse=True
+        )
+        pictures = ((each, self._picture(each, made[self._looks[each]], source)) for each in wanted)
         done: Iterator[tuple[Variant, Rendition]]
         if self._plan.limits.threads == 1:
             done = ((each, self._encode(each, picture)) for each, picture in pictures)
@@ -124,7 +132,34 @@ class Render:
             )
             message = f"{variant.format} has no transparency; it was put on the background."
             self._note(Notice("alpha_flattened", message))
-        return Picture(frames, source.loop)
+        profile = source.profile if self._looks[variant].color_profile == "keep" else None
+        exif, xmp = self._metadata(variant, source, frames[0].image.size)
+        return Picture(frames, source.loop, profile, exif, xmp)
+
+    def _look(self, variant: Variant, source: Source) -> Look:
+        """The variant's look; its colours are kept only where source and format allow it."""
+        if variant.look.color_profile != "keep":
+            return variant.look
+        embeds = "profile" in registry.load(variant.format).embeds
+        is_fit = source.profile is None or describes_rgb(source.profile)
+        if embeds and source.is_rgb and is_fit:
+            return variant.look
+        message = f"{variant.format} could not keep the colours as they are; they are sRGB."
+        self._note(Notice("profile_not_kept", message))
+        return replace(variant.look, color_profile="srgb")
+
+    def _metadata(
+        self, variant: Variant, source: Source, size: Size
+    ) -> tuple[bytes | None, bytes | None]:
+        """EXIF and XMP for a finished picture of ``size``: none, unless the client asked."""
+        if variant.metadata == "strip":
+            return None, None
+        embeds = registry.load(variant.format).embeds
+        is_srgb = self._looks[variant].color_profile == "srgb"
+        exif, xmp, notices = kept(source.exif, source.xmp, variant.metadata, size, srgb=is_srgb)
+        for notice in notices:
+            self._note(notice)
+        return exif if "exif" in embeds else None, xmp if "xmp" in embeds else None
 
     def _encode(self, variant: Variant, picture: Picture) -> Rendition:
         encoder = registry.load(variant.format)
@@ -185,6 +220,14 @@ class Render:
         if header.alpha_lost:
             message = "The transparency of the HEIC could not be read."
             self._note(Notice("alpha_lost", message))
+
+    def _note_source(self, header: Header, source: Source) -> None:
+        if source.is_hdr:
+            message = "The picture is HDR; its range was reduced by a simple curve."
+            self._note(Notice("hdr_not_mapped", message))
+        elif header.gain_map:
+            message = "The picture's gain map was dropped; what it adds to an HDR display is lost."
+            self._note(Notice("hdr_not_mapped", message))
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
