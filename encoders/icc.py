@@ -33,7 +33,7 @@ _PRIMARIES: dict[int, tuple[Pair, Pair, Pair, Pair]] = {
 }
 """Code point -> x and y of white, red, green and blue. What is not here is taken for sRGB's."""
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
-"""Code point -> exponent. What is not here, video's too, is taken for sRGB's curve."""
+"""Code point -> exponent. What is not here (nearly all video) is taken for sRGB's curve."""
 _BRADFORD: Matrix = (
     (0.8951, 0.2664, -0.1614),
     (-0.7502, 1.7135, 0.0367),
@@ -73,12 +73,12 @@ def from_gamma(gamma: float | None, chromaticities: tuple[float, ...] | None) ->
         x, y = chromaticities[::2], chromaticities[1::2]
         white, red, green, blue = zip(x, y, strict=True)
         places = (white, red, green, blue)
-    if abs(gamma - 2.2) < 0.05 and _close(places, SRGB_PRIMARIES):  # noqa: PLR2004
-        return None
     try:
+        if abs(gamma - 2.2) < 0.05 and _close(places, SRGB_PRIMARIES):  # noqa: PLR2004
+            return None
         return _matrix_profile(places, gamma)
     except (ZeroDivisionError, struct.error):
-        return None
+        return from_gamma(gamma, None)
 
 
 def code_points_in(profile: bytes) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from encoders.decoders import Decoded, avif, libwebp, magick, pillow_png, turbo
 from encoders.exif import SIDEWAYS
 from encoders.geometry import Size
 from encoders.header import Header
-from encoders.headers import jpeg, png, webp
+from encoders.headers import heif, jpeg, png, webp
 from encoders.metadata import exif_of_tiff
 from encoders.picture import Frame
 from encoders.reader import Reader
@@ -31,7 +31,9 @@ _BLOCKS: dict[str, Callable[[Reader], Blocks]] = {
     "jpeg": jpeg.blocks,
     "png": png.blocks,
     "webp": webp.blocks,
+    "heic": heif.blocks,
 }
+"""Of HEIC only the profile."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ def _blocks(path: Path, header: Header, found: Blocks) -> Blocks:
     if header.format not in _BLOCKS:
         return found
     with path.open("rb") as file:
-        return _BLOCKS[header.format](Reader(file, path.stat().st_size))
+        read = _BLOCKS[header.format](Reader(file, path.stat().st_size))
+    if header.format == "heic":
+        return replace(found, profile=read.profile)
+    return read
 
 
 def _profile(header: Header, blocks: Blocks) -> tuple[bytes | None, bool]:

@@ -24,6 +24,9 @@ from encoders.reader import Reader
 _JPEG_SCALES = range(1, 9)
 _DIRECT = frozenset({"srgb", "gray"})
 _LINEAR = frozenset({"rgb", "lineargray"})
+_OTHER_AXES = frozenset({"ycbcr", "rec601ycbcr", "rec709ycbcr", "yuv"})
+"""RGB turned by a matrix, as the HEIC reader of version 6 leaves it: turned back, the colours are
+still those that the profile describes."""
 _NO_MEMORY = "The picture needs more memory than allowed."
 _DECODED_BYTES = 10
 """Bytes of one pixel inside ImageMagick: four channels of 16 bits, and its readers' buffers."""
@@ -52,10 +55,11 @@ def _pixels(image: Image, blocks: Blocks) -> Decoded:
         return Decoded(from_lab(to_pillow(image, _mode(image))), blocks, converted=True)
     if space == "cmyk" and not image.alpha_channel:
         return Decoded(to_pillow(image, "CMYK"), blocks)
-    converted = space not in _DIRECT and not (blocks.profile and space in _LINEAR)
-    if converted:
-        image.transform_colorspace("srgb")
-    return Decoded(to_pillow(image, _mode(image)), blocks, converted=converted)
+    if space in _DIRECT or (blocks.profile and space in _LINEAR):
+        return Decoded(to_pillow(image, _mode(image)), blocks)
+    image.transform_colorspace("srgb")
+    is_spent = space not in _OTHER_AXES
+    return Decoded(to_pillow(image, _mode(image)), blocks, converted=is_spent)
 
 
 def _read(image: Image, path: Path, header: Header, work_dir: Path) -> None:

@@ -24,6 +24,9 @@ _STOP_ON_WARNING = 8192
 _INKS = frozenset({3, 4})
 """TJCS_CMYK and TJCS_YCCK: whether their inks are inverted is ImageMagick's to know."""
 _SCALES = range(1, 9)
+_SHRUNK_FROM = 500_000
+"""Pixels. A scaled side is rounded up, which stretches the picture by less than one pixel: in a
+small one that could be seen, and there is little to gain."""
 
 
 def decode(path: Path, header: Header, hint: Size) -> Decoded | None:
@@ -64,6 +67,8 @@ def _decode(library: Any, handle: int, data: Any, header: Header, hint: Size) ->
 
 def scaled(stored: Size, hint: Size) -> Size:
     """The smallest of the sizes that libjpeg can decode to, in eighths, that is not below hint."""
+    if stored[0] * stored[1] < _SHRUNK_FROM:
+        return stored
     for eighths in _SCALES:
         width, height = (math.ceil(side * eighths / 8) for side in stored)
         if width >= hint[0] and height >= hint[1]:

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 
+from encoders.blocks import PROFILE_LIMIT, Blocks
 from encoders.errors import PictureError, damaged
 from encoders.header import UNSPECIFIED, Header
 from encoders.reader import Reader
@@ -22,6 +23,15 @@ def parse_avif(reader: Reader) -> Header:
 def parse_heic(reader: Reader) -> Header:
     """Upright size after the clean aperture, which the decoder applies."""
     return _parse(reader, "heic", crop=True)
+
+
+def blocks(reader: Reader) -> Blocks:
+    """The profile of the primary picture: ImageMagick 6 does not hand it on."""
+    meta, _ = _top_boxes(reader)
+    for name, body in _primary_properties(meta):
+        if name == b"colr" and body[:4] in (b"prof", b"rICC"):
+            return Blocks(profile=body[4 : 4 + PROFILE_LIMIT])
+    return Blocks()
 
 
 def _parse(reader: Reader, name: str, *, crop: bool) -> Header:
