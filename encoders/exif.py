@@ -10,7 +10,7 @@ SIDEWAYS = frozenset({5, 6, 7, 8})
 
 PREFIX = b"Exif\0\0"
 _ENTRY_BYTES = 12
-_BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 
 
 def orientation(block: bytes) -> int:
@@ -19,7 +19,7 @@ def orientation(block: bytes) -> int:
     A broken block is no reason to refuse a picture, so anything odd means 1 (upright).
     """
     tiff = block.removeprefix(PREFIX)
-    order = _BYTE_ORDERS.get(tiff[:4])
+    order = BYTE_ORDERS.get(tiff[:4])
     if order is None:
         return UPRIGHT
     try:

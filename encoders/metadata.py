@@ -5,56 +5,17 @@ written anew, so that an output holds no broken block. Left out are thumbnails, 
 notes of camera makers (their inner offsets break when they are moved), and gain maps.
 """
 
-import struct
-import warnings
+import mmap
 from pathlib import Path
 from typing import Literal, NamedTuple
+from xml.etree.ElementTree import ParseError
 
-from PIL import Image
-
-from encoders.exif import ORIENTATION_TAG, PREFIX, UPRIGHT
+from encoders import exif_blocks
 from encoders.plan import Notice
 from encoders.xmp import copyright_xmp, rebuilt_xmp
 
 EXIF_LIMIT = 64 * 1024 - 10
 """Bytes: one JPEG segment less its length and prefix."""
-
-_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-_ARTIST, _COPYRIGHT = 0x013B, 0x8298
-_ALWAYS = frozenset({_ARTIST, _COPYRIGHT})
-_KEPT = _ALWAYS | {
-    0x010D,  # DocumentName
-    0x010E,  # ImageDescription
-    0x010F,  # Make
-    0x0110,  # Model
-    0x011A,  # XResolution
-    0x011B,  # YResolution
-    0x0128,  # ResolutionUnit
-    0x0131,  # Software
-    0x0132,  # DateTime
-    0x013C,  # HostComputer
-    0x4746,  # Rating
-    0x4749,  # RatingPercent
-    *range(0x9C9B, 0x9CA0),  # XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject
-}
-"""Tags of the first directory that speak of the picture; all others speak of the file."""
-_COLOR_SPACE, _WIDTH, _HEIGHT = 0xA001, 0xA002, 0xA003
-_DROPPED = frozenset({0x927C, 0xA005, _COLOR_SPACE, _WIDTH, _HEIGHT})
-"""MakerNote, Interoperability, and what is written anew."""
-_SRGB, _UNCALIBRATED = 1, 0xFFFF
-
-# Pillow's reader of directories fails in all these ways, and warns of some damage only.
-_UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    Warning,
-    struct.error,
-)
 
 How = Literal["copyright", "keep"]
 
@@ -79,61 +40,34 @@ def kept(
     new_exif = new_xmp = None
     try:
         new_exif = _exif(exif, how, size, srgb=srgb) if exif else None
-    except _UNREADABLE as error:
+    except ValueError as error:
         notices.append(_unreadable("EXIF", error))
     try:
         new_xmp = (rebuilt_xmp if how == "keep" else copyright_xmp)(xmp) if xmp else None
-    except _UNREADABLE as error:
+    except (ValueError, ParseError, RecursionError) as error:
         notices.append(_unreadable("XMP", error))
     return Kept(new_exif, new_xmp, tuple(notices))
 
 
 def exif_of_tiff(path: Path) -> bytes | None:
-    """The EXIF of a TIFF file, whose own directory it is; None if there is none to be read."""
+    """The EXIF of a TIFF file, which is itself such a structure; None if it cannot be read."""
     try:
-        with Image.open(path, formats=["TIFF"]) as image:
-            return _bytes(_selected(image.getexif(), "keep")) or None
-    except _UNREADABLE:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return exif_blocks.write(exif_blocks.kept(exif_blocks.read(data))) or None
+    except ValueError:
         return None
 
 
 def _exif(block: bytes, how: How, size: tuple[int, int], *, srgb: bool) -> bytes | None:
-    old = Image.Exif()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        old.load(PREFIX + block)
-        new = _selected(old, how)
+    old = exif_blocks.read(block)
     if how == "keep":
-        new[ORIENTATION_TAG] = UPRIGHT
-        inner = new.get_ifd(_EXIF_IFD)
-        inner[_WIDTH], inner[_HEIGHT] = size
-        inner[_COLOR_SPACE] = _SRGB if srgb else _UNCALIBRATED
-    written = _bytes(new)
+        written = exif_blocks.write(exif_blocks.kept(old, size, srgb=srgb))
+    else:
+        written = exif_blocks.write(exif_blocks.copyright_only(old))
     if len(written) > EXIF_LIMIT:
         raise ValueError(f"it has {len(written)} bytes, {EXIF_LIMIT} are allowed")
     return written or None
 
 
-def _selected(old: Image.Exif, how: How) -> Image.Exif:
-    """A new block with what may stay of ``old``."""
-    new = Image.Exif()
-    for tag in _KEPT if how == "keep" else _ALWAYS:
-        if tag in old:
-            new[tag] = old[tag]
-    if how == "keep":
-        inner = old.get_ifd(_EXIF_IFD)
-        new.get_ifd(_EXIF_IFD).update({t: v for t, v in inner.items() if t not in _DROPPED})
-        if place := old.get_ifd(_GPS_IFD):
-            new.get_ifd(_GPS_IFD).update(place)
-    return new
-
-
-def _bytes(exif: Image.Exif) -> bytes:
-    """The TIFF structure; empty if there is no tag."""
-    if not len(exif) and not exif.get_ifd(_EXIF_IFD):
-        return b""
-    return exif.tobytes().removeprefix(PREFIX)
-
-
 def _unreadable(what: str, error: Exception) -> Notice:
-    return Notice("metadata_unreadable", f"The {what} was left out, as it is broken: {error}")
+    return Notice("metadata_unreadable", f"The {what} was left out, as it is broken: {error}.")

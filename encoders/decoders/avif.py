@@ -12,7 +12,7 @@ from encoders.header import Header
 
 
 def decode(path: Path, header: Header) -> Decoded:
-    """The first picture. Raises PictureError damaged_picture."""
+    """The first picture. Raises PictureError damaged_picture, MemoryError."""
     try:
         with Image.open(path, formats=["AVIF"]) as image:
             image.load()
@@ -25,8 +25,10 @@ def decode(path: Path, header: Header) -> Decoded:
             return Decoded(image.convert(mode), _blocks(image), turn=turn)
     except PictureError:
         raise
-    except (OSError, ValueError, SyntaxError) as error:
-        raise damaged(f"The AVIF cannot be decoded: {error}") from error
+    except (OSError, ValueError, SyntaxError, RuntimeError) as error:
+        if "memory" in str(error).lower():
+            raise MemoryError from error
+        raise damaged(f"The AVIF cannot be decoded: {error}.") from error
 
 
 def _blocks(image: Image.Image) -> Blocks:

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from encoders.decoders import Decoded
+from encoders.errors import damaged
 from encoders.header import Header
 from encoders.headers.png import Ihdr, chunks, read_ihdr
 from encoders.reader import Reader
@@ -24,18 +25,19 @@ def decode(path: Path, header: Header) -> Decoded | None:
     """The picture, if it is a plain still one and perfect.
 
     None for 16 bits, interlaced files, few-bit grey (Pillow misreads its transparent value),
-    animations, and damage. Raises MemoryError.
+    animations, and damage that may be forgiven. Raises PictureError damaged_picture, MemoryError.
     """
+    _check(path)
     with path.open("rb") as file:
         ihdr = read_ihdr(Reader(file, path.stat().st_size))
-    if header.frames > 1 or not _is_plain(ihdr) or not _is_intact(path):
+    if header.frames > 1 or not _is_plain(ihdr):
         return None
     try:
         with Image.open(path, formats=["PNG"]) as image:
             image.load()
             transparent = image.has_transparency_data
             if not _last_row_is_set(image) and not _is_complete(path, ihdr):
-                return None
+                raise damaged("The PNG is truncated: its picture data ends early.")
             return Decoded(image.convert("RGBA" if transparent else "RGB"))
     except (OSError, ValueError, SyntaxError, zlib.error):
         return None
@@ -45,20 +47,19 @@ def _is_plain(ihdr: Ihdr) -> bool:
     return not ihdr.interlaced and (ihdr.bits == _EIGHT_BITS or ihdr.kind == _PALETTE)
 
 
-def _is_intact(path: Path) -> bool:
-    """Whether every checksum of picture data and palette is right."""
+def _check(path: Path) -> None:
+    """Every checksum of picture data and palette must be right."""
     with path.open("rb") as file:
         reader = Reader(file, path.stat().st_size)
         for name, length in chunks(reader):
-            if name not in (b"IDAT", b"PLTE", b"tRNS"):
+            if name not in (b"IDAT", b"PLTE"):
                 reader.skip(length + 4)
                 continue
             total = zlib.crc32(name)
             for piece in _pieces(reader, length):
                 total = zlib.crc32(piece, total)
             if reader.uint(4) != total:
-                return False
-    return True
+                raise damaged("The PNG has a wrong checksum: its picture data is damaged.")
 
 
 def _last_row_is_set(image: Image.Image) -> bool:

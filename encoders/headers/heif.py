@@ -52,16 +52,20 @@ def _parse(reader: Reader, name: str, *, crop: bool) -> Header:
 
 
 def _top_boxes(reader: Reader) -> tuple[bytes, bytes]:
-    """The bodies of ``meta`` and ``moov`` (empty if there is none)."""
+    """The bodies of ``meta`` and ``moov`` (empty if there is none).
+
+    Whatever follows the picture and is no box of these is left alone, as phones and users add it.
+    """
     found = {b"meta": b"", b"moov": b""}
+    has_data = False
     while reader.left >= 8:  # noqa: PLR2004 - the bytes of a box header
-        length, name = reader.uint(4), reader.take(4)
-        used = 8
-        if length == 1:
-            length, used = reader.uint(8), 16
-        body = reader.left if length == 0 else length - used
+        name, body = _box_head(reader)
+        is_ours = name in found or name == b"mdat"
+        if not 0 <= body <= reader.left and not is_ours and has_data and found[b"meta"]:
+            break
         if body < 0:
             raise damaged("The file has a box with an impossible length.")
+        has_data = has_data or name == b"mdat"
         if name in found and not found[name]:
             if body > _META_LIMIT:
                 raise damaged("The file has an absurdly large header.")
@@ -71,6 +75,16 @@ def _top_boxes(reader: Reader) -> tuple[bytes, bytes]:
     if not found[b"meta"]:
         raise PictureError("unsupported_type", "The file is a video without a still picture.")
     return found[b"meta"], found[b"moov"]
+
+
+def _box_head(reader: Reader) -> tuple[bytes, int]:
+    """Name and length of the body; negative if it cannot be."""
+    length, name = reader.uint(4), reader.take(4)
+    if length == 0:
+        return name, reader.left
+    if length == 1:
+        return name, reader.uint(8) - 16 if reader.left >= 8 else -1  # noqa: PLR2004
+    return name, length - 8
 
 
 def _boxes(data: bytes, start: int = 0) -> Iterator[tuple[bytes, bytes]]:

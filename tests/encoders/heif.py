@@ -96,3 +96,11 @@ def _boxes(data: bytes) -> list[bytes]:
 
 def _find(data: bytes, name: bytes) -> bytes:
     return next(each[8:] for each in _boxes(data) if each[4:8] == name)
+
+
+def coded_part(data: bytes, part: float) -> bytes:
+    """``data`` with that part of its coded picture, in a container that is whole."""
+    coded = _find(data, b"mdat")
+    at = data.index(coded)
+    cut = coded[: int(len(coded) * part)]
+    return remuxed(data[: at - 8] + box(b"mdat", cut), [])
