@@ -26,7 +26,11 @@ _TURNS = {
 class Looks:
     """Makes the looks of a plan, frame by frame."""
 
-    def __init__(self, looks: Iterable[Look], profile: bytes | None) -> None:
+    def __init__(
+        self, looks: Iterable[Look], profile: bytes | None, size: Size | None = None
+    ) -> None:
+        """``size`` is the picture's own upright one, if frames may have been shrunk on load."""
+        self._size = size
         self._looks = tuple(dict.fromkeys(looks))
         self._profile = profile
         self.notices: list[Notice] = []
@@ -49,7 +53,8 @@ class Looks:
         steps = [_TURNS[rotate]] if rotate else []
         for step in [*steps, *_FLIPS.get(flip or "", [])]:
             image = image.transpose(step)
-        return Pyramid(image, None if look.color_profile == "keep" else self._profile)
+        size = self._size[::-1] if self._size and rotate in {90, 270} else self._size
+        return Pyramid(image, None if look.color_profile == "keep" else self._profile, size)
 
 
 def _base(look: Look) -> tuple[object, ...]:

@@ -14,8 +14,11 @@ class Pyramid:
     fewer pixels. Pillow resamples RGBA with premultiplied alpha, so edges do not bleed.
     """
 
-    def __init__(self, image: Pillow.Image, profile: bytes | None) -> None:
+    def __init__(
+        self, image: Pillow.Image, profile: bytes | None, size: Size | None = None
+    ) -> None:
         self._source = image
+        self._size = size or image.size
         self._profile = profile
         self._levels: dict[Size, Pillow.Image] = {}
         self._parts: dict[tuple[Area | None, Size], Pillow.Image] = {}
@@ -24,8 +27,8 @@ class Pyramid:
 
     @property
     def size(self) -> Size:
-        """Width and height of the picture itself."""
-        return self._source.size
+        """Width and height of the picture itself, which may have been shrunk on load."""
+        return self._size
 
     def at(self, layout: Layout) -> Pillow.Image:
         """What ``layout`` cuts from the picture, at its size: mode RGB or RGBA, sRGB."""
@@ -35,12 +38,12 @@ class Pyramid:
         return self._parts[key]
 
     def _make(self, layout: Layout) -> Pillow.Image:
-        whole = layout.whole(self._source.size)
+        whole = layout.whole(self._size)
         fitting = [level for level in self._levels if serves(level, whole)]
         if fitting:
             level = self._levels[min(fitting)]
             return _resize(level, layout.size, self._area_on(level, layout.crop))
-        resized = _resize(self._source, layout.size, layout.crop)
+        resized = _resize(self._source, layout.size, self._area_on(self._source, layout.crop))
         converted, notice = to_srgb(resized, self._profile)
         self.notice = notice or self.notice
         # Some writers store what they find here: the profile, EXIF, comments.
@@ -50,11 +53,11 @@ class Pyramid:
         return converted
 
     def _area_on(self, level: Pillow.Image, crop: Area | None) -> Area | None:
-        """``crop``, which counts the source's pixels, in those of ``level``."""
+        """``crop``, which counts the picture's own pixels, in those of ``level``."""
         if crop is None:
             return None
-        across = level.width / self._source.width
-        down = level.height / self._source.height
+        across = level.width / self._size[0]
+        down = level.height / self._size[1]
         left, top, right, bottom = crop
         return left * across, top * down, right * across, bottom * down
 

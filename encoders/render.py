@@ -80,7 +80,7 @@ class Render:
 
     def _develop(self, source: Source, wanted: list[Variant]) -> dict[Look, tuple[Frame, ...]]:
         """Every frame of every look, made from one decode."""
-        looks = Looks((self._looks[variant] for variant in wanted), source.profile)
+        looks = Looks((self._looks[each] for each in wanted), source.profile, source.size)
         made: dict[Look, list[Frame]] = defaultdict(list)
         for frame in source.frames:
             with self._timed("resize"):

@@ -47,6 +47,8 @@ class Source:
     frames: Iterable[Frame]
     profile: bytes | None
     loop: int = 0
+    size: Size | None = None
+    """The upright size that frames had if nothing were shrunk on load; None: theirs."""
     exif: bytes | None = None
     """A TIFF structure without prefix, as in the file: it may be broken."""
     xmp: bytes | None = None
@@ -75,6 +77,7 @@ def open_source(path: Path, header: Header, largest: Size, work_dir: Path) -> So
     return Source(
         (Frame(image),),
         profile,
+        size=header.upright,
         exif=blocks.exif,
         xmp=blocks.xmp,
         is_rgb=image.mode != "CMYK" and not decoded.converted,
