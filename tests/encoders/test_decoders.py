@@ -8,7 +8,7 @@ from PIL import Image
 from encoders.converter import Converter
 from encoders.library import load_decoders
 from encoders.probe import probe
-from tests.encoders.damage import DAMAGED, jpeg, photo, saved
+from tests.encoders.damage import DAMAGED, photo, saved
 from tests.encoders.pictures import IMAGES, difference, opened, plan
 
 load_decoders()
@@ -122,10 +122,3 @@ def test_shrinking_on_load_looks_the_same(kind: str, shared: Converter, tmp_path
     assert made.size == (300, 169), "as the picture's own size has it"
     expected = BIG.resize(made.size, Image.Resampling.LANCZOS)
     assert difference(made, expected) < 3.5
-
-
-def test_a_bad_huffman_code_is_heard(shared: Converter, tmp_path: Path) -> None:
-    """Whichever decoder is there."""
-    (tmp_path / "source").write_bytes(jpeg(progressive=False))
-    made = lean(tmp_path / "source")
-    assert made is None
