@@ -1,15 +1,16 @@
 """From decoded frames to finished ones: every look of a plan, made from one decode."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from PIL import Image as Pillow
 
 from encoders.finish import finish
 from encoders.geometry import Layout, Size, layout
-from encoders.look import Base, Look
+from encoders.look import Base, ColorProfile, Look
 from encoders.plan import Notice
 from encoders.pyramid import Pyramid
+from encoders.slack import NONE, Slack, transposed
 from encoders.trim import Box, content_box
 from encoders.watermark import Watermarks
 
@@ -30,20 +31,23 @@ _SIDEWAYS = frozenset({90, 270})
 class Looks:
     """Makes the looks of a plan, frame by frame.
 
-    ``size`` is that of the whole upright picture where frames may come smaller, because they were
-    shrunk while they were decoded: what is made of them has the size that the whole would give.
+    ``size`` is that of the upright picture. Frames may come smaller, because they were shrunk while
+    they were decoded, and with ``slack``; what is made of them has the size that the whole would
+    give.
     """
 
     def __init__(
         self,
         looks: Iterable[Look],
         profile: bytes | None,
-        size: Size | None = None,
+        size: Size,
+        slack: Slack = NONE,
         fonts_dir: Path | None = None,
     ) -> None:
         self._looks = tuple(dict.fromkeys(looks))
         self._profile = profile
         self._size = size
+        self._slack = slack
         self._watermarks = Watermarks(fonts_dir)
         self._trims: dict[Base, Box | None] = {}
         self._notices: dict[Notice, None] = {}
@@ -53,32 +57,36 @@ class Looks:
         """What a person should know of the looks made so far, each once."""
         return (*self._notices, *self._watermarks.notices)
 
-    def of(self, image: Pillow.Image) -> dict[Look, Pillow.Image]:
-        """Each look of one upright frame; the largest are made first. Raises PictureError."""
-        pyramids = {base: self._pyramid(image, base) for base in {k.base for k in self._looks}}
-        layouts = {look: _layout(pyramids[look.base].size, look) for look in self._looks}
+    def of(self, image: Pillow.Image) -> Iterator[tuple[Look, Pillow.Image]]:
+        """Each look of one upright frame, the largest first, made when it is asked for.
+
+        Raises PictureError.
+        """
+        pyramids = {key: self._pyramid(image, *key) for key in {_key(k) for k in self._looks}}
+        layouts = {look: _layout(pyramids[_key(look)].size, look) for look in self._looks}
 
         def whole(look: Look) -> Size:
-            return layouts[look].whole(pyramids[look.base].size)
+            return layouts[look].whole(pyramids[_key(look)].size)
 
-        made = {}
         for look in sorted(self._looks, key=whole, reverse=True):
-            pyramid, plan = pyramids[look.base], layouts[look]
-            made[look] = finish(pyramid.at(plan), plan, look, self._watermarks)
+            pyramid, plan = pyramids[_key(look)], layouts[look]
+            finished = finish(pyramid.at(plan), plan, look, self._watermarks)
             if pyramid.notice:
                 self._notices[pyramid.notice] = None
-        return made
+            yield look, finished
 
-    def _pyramid(self, image: Pillow.Image, base: Base) -> Pyramid:
+    def _pyramid(self, image: Pillow.Image, base: Base, colors: ColorProfile) -> Pyramid:
         rotate, flip, trim = base
-        size = self._size or image.size
+        profile = None if colors == "keep" else self._profile
+        slack = self._slack
         steps = [_TURNS[rotate]] if rotate else []
         for step in [*steps, *_FLIPS.get(flip or "", [])]:
             image = image.transpose(step)
+            slack = transposed(slack, step)
         if trim is None:
-            return Pyramid(image, self._profile, _turned(size, rotate))
-        image = image.crop(self._content(image, base, trim))
-        return Pyramid(image, self._profile)
+            return Pyramid(image, profile, _turned(self._size, rotate), slack)
+        # Nothing was shrunk for a look with a trim: see `needed`.
+        return Pyramid(image.crop(self._content(image, base, trim)), profile)
 
     def _content(self, image: Pillow.Image, base: Base, tolerance: int) -> Box | None:
         """What is left after the trim: of an animation, what the first frame says for all."""
@@ -88,6 +96,11 @@ class Looks:
                 message = "The whole picture has the colour of its border; it was not trimmed."
                 self._notices[Notice("nothing_to_trim", message)] = None
         return self._trims[base]
+
+
+def _key(look: Look) -> tuple[Base, ColorProfile]:
+    """Looks that share it share a pyramid."""
+    return look.base, look.color_profile
 
 
 def needed(size: Size, looks: Iterable[Look]) -> Size:

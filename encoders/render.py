@@ -6,26 +6,24 @@ import os
 import shutil
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image as Pillow
-
 from encoders import registry
 from encoders.animation import is_animated
+from encoders.develop import Developer
 from encoders.errors import PictureError
-from encoders.finish import flatten
 from encoders.geometry import Size
+from encoders.handover import Handover
 from encoders.header import Header
-from encoders.look import Look
-from encoders.looks import Looks, needed
-from encoders.picture import Frame, Picture
+from encoders.looks import needed
+from encoders.picture import Picture
 from encoders.plan import ORIGINAL, Notice, Outcome, Plan, Rendition, Variant
 from encoders.probe import probe
 from encoders.source import Source, open_source
+from encoders.times import Times, ms
 
 _OS_ERRORS = {
     errno.ENOSPC: ("disk_full", "The disk is full."),
@@ -44,7 +42,7 @@ class Render:
         self._work_dir = work_dir
         self._on_rendition = on_rendition
         self._notices: dict[Notice, None] = {}
-        self._spent = {"decode": 0.0, "resize": 0.0, "encode": 0.0}
+        self._times = Times("decode", "resize", "encode")
 
     def run(self) -> Outcome:
         """Probe, check the limits, decode once, write each variant. Raises PictureError."""
@@ -55,11 +53,11 @@ class Render:
         self._note_header(header, wanted)
         made = dict(self._write_all(header, wanted))
         total = {
-            "total": _ms(time.perf_counter() - started),
-            "cpu": _ms(time.process_time() - cpu),
+            "total": ms(time.perf_counter() - started),
+            "cpu": ms(time.process_time() - cpu),
         }
         renditions = tuple(made[variant] for variant in self._plan.variants)
-        return Outcome(header, renditions, tuple(self._notices), self._spent | total)
+        return Outcome(header, renditions, tuple(self._notices), self._times.spent | total)
 
     def _write_all(
         self, header: Header, wanted: list[Variant]
@@ -68,62 +66,45 @@ class Render:
             if variant.format == ORIGINAL:
                 yield variant, self._copy(variant, header)
         if wanted:
-            moving = {each.look for each in wanted if _moves(each, header)}
-            source = self._decode(header, wanted, animated=bool(moving))
-            made = self._develop(source, wanted, header, moving)
-            yield from self._encode_all(wanted, made, source)
+            yield from self._convert(header, wanted)
 
-    def _decode(self, header: Header, wanted: list[Variant], *, animated: bool) -> Source:
-        looks = {variant.look for variant in wanted}
-        with self._timed("decode"):
-            largest = needed(header.upright, looks)
+    def _convert(
+        self, header: Header, wanted: list[Variant]
+    ) -> Iterator[tuple[Variant, Rendition]]:
+        source = self._decode(header, wanted)
+        self._note_source(header, source)
+        handover = Handover(source, self._note)
+        looks = {variant: handover.look(variant) for variant in wanted}
+        developer = Developer(
+            source,
+            header,
+            looks.values(),
+            {looks[variant] for variant in wanted if _moves(variant, header)},
+            self._plan,
+            self._times,
+        )
+        pictures = (
+            (variant, handover.picture(variant, look, frames))
+            for look, frames in developer.looks()
+            for variant in wanted
+            if looks[variant] == look
+        )
+        yield from self._encode_all(pictures)
+        for notice in developer.notices:
+            self._note(notice)
+
+    def _decode(self, header: Header, wanted: list[Variant]) -> Source:
+        largest = needed(header.upright, {variant.look for variant in wanted})
+        animated = any(_moves(variant, header) for variant in wanted)
+        with self._times.of("decode"):
             return open_source(
                 self._plan.source, header, largest, self._work_dir, animated=animated
             )
 
-    def _develop(
-        self, source: Source, wanted: list[Variant], header: Header, moving: set[Look]
-    ) -> dict[Look, tuple[Frame, ...]]:
-        """Every look of the first frame, the ``moving`` ones of all, made from one decode."""
-        frames = iter(source.frames)
-        count = header.frames if moving else 1
-        first = self._looks(
-            (each.look for each in wanted if each.look not in moving), source, header
-        )
-        every = self._looks(moving, source, header)
-        made: dict[Look, list[Frame]] = defaultdict(list)
-        for number in range(count):
-            with self._timed("decode"):
-                frame = next(frames)
-            with self._timed("resize"):
-                looks = every.of(frame.image) | (first.of(frame.image) if not number else {})
-            for look, image in looks.items():
-                made[look].append(Frame(image, frame.duration_ms))
-            if not number:
-                self._check_outputs({look: looks[look].size for look in moving}, count)
-        for notice in (*first.notices, *every.notices):
-            self._note(notice)
-        return {look: _alike(frames) for look, frames in made.items()}
-
-    def _looks(self, looks: Iterable[Look], source: Source, header: Header) -> Looks:
-        return Looks(looks, source.profile, header.upright, self._plan.fonts_dir)
-
-    def _check_outputs(self, sizes: dict[Look, Size], frames: int) -> None:
-        """Frames are held in memory until they are written: there may be as many as in a source."""
-        pixels = frames * sum(width * height for width, height in sizes.values())
-        if pixels > self._plan.limits.max_pixels:
-            raise PictureError(
-                "too_many_pixels",
-                f"The animated outputs would have {pixels} pixels in all {frames} frames; at most "
-                f"{self._plan.limits.max_pixels} are allowed. Ask for fewer or smaller sizes.",
-            )
-
     def _encode_all(
-        self, wanted: list[Variant], made: dict[Look, tuple[Frame, ...]], source: Source
+        self, pictures: Iterator[tuple[Variant, Picture]]
     ) -> Iterator[tuple[Variant, Rendition]]:
-        """The largest first; side by side where the plan allows: encoders release the GIL."""
-        wanted = sorted(wanted, key=lambda each: made[each.look][0].image.size, reverse=True)
-        pictures = ((each, self._picture(each, made[each.look], source)) for each in wanted)
+        """As they come; side by side where the plan allows: encoders release the GIL."""
         done: Iterator[tuple[Variant, Rendition]]
         if self._plan.limits.threads == 1:
             done = ((each, self._encode(each, picture)) for each, picture in pictures)
@@ -137,28 +118,21 @@ class Render:
         self, pictures: Iterator[tuple[Variant, Picture]]
     ) -> Iterator[tuple[Variant, Rendition]]:
         """In the order they are finished; after an error nothing new is begun."""
+        share = threading.BoundedSemaphore(self._plan.limits.threads)
+
+        def encode(variant: Variant, picture: Picture) -> Rendition:
+            with share:
+                return self._encode(variant, picture)
+
         with ThreadPoolExecutor(self._plan.limits.threads) as pool:
-            work = {pool.submit(self._encode, *each): each[0] for each in pictures}
             try:
+                # While this thread makes the pictures, it is one of those that work.
+                with share:
+                    work = {pool.submit(encode, *each): each[0] for each in pictures}
                 for future in as_completed(work):
                     yield work[future], future.result()
             finally:
                 pool.shutdown(cancel_futures=True)
-
-    def _picture(self, variant: Variant, frames: tuple[Frame, ...], source: Source) -> Picture:
-        """What the variant's encoder can take of the finished frames."""
-        encoder = registry.load(variant.format)
-        for setting in sorted(set(variant.asked) - encoder.settings):
-            self._note(Notice("setting_ignored", f"{variant.format} has no use for {setting}."))
-        if not encoder.animated:
-            frames = (Frame(frames[0].image),)
-        if frames[0].image.mode == "RGBA" and not encoder.alpha:
-            frames = tuple(
-                Frame(flatten(frame.image, variant.look), frame.duration_ms) for frame in frames
-            )
-            message = f"{variant.format} has no transparency; it was put on the background."
-            self._note(Notice("alpha_flattened", message))
-        return Picture(tuple(_own(frame) for frame in frames), source.loop)
 
     def _encode(self, variant: Variant, picture: Picture) -> Rendition:
         encoder = registry.load(variant.format)
@@ -168,7 +142,7 @@ class Render:
                 lambda: encoder.encode(picture, path, variant.settings), variant.format
             )
         seconds = time.perf_counter() - started
-        self._spent["encode"] += _ms(seconds)
+        self._times.add("encode", seconds)
         return self._finish(variant, picture.size, seconds)
 
     def _copy(self, variant: Variant, header: Header) -> Rendition:
@@ -202,7 +176,7 @@ class Render:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             length = file.tell()
         return Rendition(
-            variant.name, variant.format, size[0], size[1], length, digest, _ms(seconds)
+            variant.name, variant.format, size[0], size[1], length, digest, ms(seconds)
         )
 
     def _note(self, notice: Notice) -> None:
@@ -222,30 +196,17 @@ class Render:
             message = "The transparency of the HEIC could not be read."
             self._note(Notice("alpha_lost", message))
 
-    @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self._spent[what] += _ms(time.perf_counter() - started)
+    def _note_source(self, header: Header, source: Source) -> None:
+        if source.is_hdr:
+            message = "The picture is HDR; its range was reduced by a simple curve."
+            self._note(Notice("hdr_not_mapped", message))
+        elif header.gain_map:
+            message = "The picture's gain map was dropped; what it adds to an HDR display is lost."
+            self._note(Notice("hdr_not_mapped", message))
 
 
 def _moves(variant: Variant, header: Header) -> bool:
     return is_animated(header) and registry.load(variant.format).animated
-
-
-def _alike(frames: list[Frame]) -> tuple[Frame, ...]:
-    """Frames of one mode: if one has transparency, all get it."""
-    if len({frame.image.mode for frame in frames}) == 1:
-        return tuple(frames)
-    return tuple(Frame(frame.image.convert("RGBA"), frame.duration_ms) for frame in frames)
-
-
-def _own(frame: Frame) -> Frame:
-    """The same pixels as a picture of its own: Pillow's ``save`` keeps its options on the picture,
-    where an encoder on another thread would find them."""
-    image = Pillow.Image()
-    image.__dict__.update(frame.image.__dict__, info={})
-    return Frame(image, frame.duration_ms)
 
 
 def _encode_or_explain(encode: Callable[[], None], name: str) -> None:
@@ -259,7 +220,3 @@ def _encode_or_explain(encode: Callable[[], None], name: str) -> None:
         raise PictureError("encode_failed", f"{name} could not be encoded: {error}") from error
     except Exception as error:
         raise PictureError("encode_failed", f"{name} could not be encoded: {error}") from error
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
