@@ -9,6 +9,7 @@ from encoders.geometry import Layout, Size, layout
 from encoders.look import Look
 from encoders.plan import Notice
 from encoders.pyramid import Pyramid
+from encoders.slack import NONE, Slack, transposed
 
 _FLIPS = {
     "horizontal": [Pillow.Transpose.FLIP_LEFT_RIGHT],
@@ -24,11 +25,18 @@ _TURNS = {
 
 
 class Looks:
-    """Makes the looks of a plan, frame by frame."""
+    """Makes the looks of a plan, frame by frame.
 
-    def __init__(self, looks: Iterable[Look], profile: bytes | None) -> None:
+    ``size`` is that of the upright picture, which may have been decoded smaller.
+    """
+
+    def __init__(
+        self, looks: Iterable[Look], profile: bytes | None, size: Size, slack: Slack = NONE
+    ) -> None:
         self._looks = tuple(dict.fromkeys(looks))
         self._profile = profile
+        self._size = size
+        self._slack = slack
         self.notices: list[Notice] = []
 
     def of(self, image: Pillow.Image) -> dict[Look, Pillow.Image]:
@@ -45,10 +53,13 @@ class Looks:
 
     def _pyramid(self, image: Pillow.Image, base: tuple[int, str | None, int | None]) -> Pyramid:
         rotate, flip, _trim = base
+        size = self._size[::-1] if rotate in {90, 270} else self._size
+        slack = self._slack
         steps = [_TURNS[rotate]] if rotate else []
         for step in [*steps, *_FLIPS.get(flip or "", [])]:
             image = image.transpose(step)
-        return Pyramid(image, self._profile)
+            slack = transposed(slack, step)
+        return Pyramid(image, self._profile, size, slack)
 
 
 def needed(size: Size, looks: Iterable[Look]) -> Size:

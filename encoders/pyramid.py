@@ -5,6 +5,11 @@ from PIL import Image as Pillow
 from encoders.color import to_srgb
 from encoders.geometry import Area, Layout, Size, serves
 from encoders.plan import Notice
+from encoders.slack import NONE, Slack, inner
+
+_GAP = 2.0
+"""Far larger pictures are first averaged in whole squares of pixels, down to this many times the
+target. 12 megapixels to 800: 56 ms instead of 133, SSIM 0.9994 instead of 0.9996; 1.5: 0.9988."""
 
 
 class Pyramid:
@@ -14,18 +19,22 @@ class Pyramid:
     fewer pixels. Pillow resamples RGBA with premultiplied alpha, so edges do not bleed.
     """
 
-    def __init__(self, image: Pillow.Image, profile: bytes | None) -> None:
+    def __init__(
+        self,
+        image: Pillow.Image,
+        profile: bytes | None,
+        size: Size | None = None,
+        slack: Slack = NONE,
+    ) -> None:
         self._source = image
         self._profile = profile
+        self._covered = inner(image.size, slack)
+        self.size = size or image.size
+        """Width and height of the picture itself, of which ``image`` may be a smaller decode."""
         self._levels: dict[Size, Pillow.Image] = {}
         self._parts: dict[tuple[Area | None, Size], Pillow.Image] = {}
         self.notice: Notice | None = None
         """Set when the colour profile could not be used."""
-
-    @property
-    def size(self) -> Size:
-        """Width and height of the picture itself."""
-        return self._source.size
 
     def at(self, layout: Layout) -> Pillow.Image:
         """What ``layout`` cuts from the picture, at its size: mode RGB or RGBA, sRGB."""
@@ -35,12 +44,12 @@ class Pyramid:
         return self._parts[key]
 
     def _make(self, layout: Layout) -> Pillow.Image:
-        whole = layout.whole(self._source.size)
+        whole = layout.whole(self.size)
         fitting = [level for level in self._levels if serves(level, whole)]
         if fitting:
             level = self._levels[min(fitting)]
-            return _resize(level, layout.size, self._area_on(level, layout.crop))
-        resized = _resize(self._source, layout.size, layout.crop)
+            return _resize(level, layout.size, self._area(layout.crop, inner(level.size, NONE)))
+        resized = _resize(self._source, layout.size, self._area(layout.crop, self._covered))
         converted, notice = to_srgb(resized, self._profile)
         self.notice = notice or self.notice
         # Some writers store what they find here: the profile, EXIF, comments.
@@ -49,17 +58,25 @@ class Pyramid:
             self._levels[layout.size] = converted
         return converted
 
-    def _area_on(self, level: Pillow.Image, crop: Area | None) -> Area | None:
-        """``crop``, which counts the source's pixels, in those of ``level``."""
+    def _area(self, crop: Area | None, covered: Area) -> Area:
+        """``crop``, in pixels of the picture, on an image of which it covers ``covered``."""
         if crop is None:
-            return None
-        across = level.width / self._source.width
-        down = level.height / self._source.height
+            return covered
+        across = (covered[2] - covered[0]) / self.size[0]
+        down = (covered[3] - covered[1]) / self.size[1]
         left, top, right, bottom = crop
-        return left * across, top * down, right * across, bottom * down
+        return (
+            covered[0] + left * across,
+            covered[1] + top * down,
+            min(covered[0] + right * across, covered[2]),
+            min(covered[1] + bottom * down, covered[3]),
+        )
 
 
-def _resize(image: Pillow.Image, size: Size, area: Area | None) -> Pillow.Image:
-    if image.size == size and area is None:
+def _resize(image: Pillow.Image, size: Size, area: Area) -> Pillow.Image:
+    if image.size == size and area == inner(size, NONE):
         return image
-    return image.resize(size, Pillow.Resampling.LANCZOS, box=area)
+    if image.mode == "RGBA":
+        # Pillow would premultiply too, but ignore the gap.
+        return _resize(image.convert("RGBa"), size, area).convert("RGBA")
+    return image.resize(size, Pillow.Resampling.LANCZOS, box=area, reducing_gap=_GAP)

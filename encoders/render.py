@@ -64,7 +64,7 @@ class Render:
                 yield variant, self._copy(variant, header)
         if wanted:
             source = self._decode(header, wanted)
-            yield from self._encode_all(wanted, self._develop(source, wanted), source)
+            yield from self._encode_all(wanted, self._develop(source, header, wanted), source)
 
     def _decode(self, header: Header, wanted: list[Variant]) -> Source:
         looks = {variant.look for variant in wanted}
@@ -72,9 +72,12 @@ class Render:
             largest = needed(header.upright, looks)
             return open_source(self._plan.source, header, largest, self._work_dir)
 
-    def _develop(self, source: Source, wanted: list[Variant]) -> dict[Look, tuple[Frame, ...]]:
+    def _develop(
+        self, source: Source, header: Header, wanted: list[Variant]
+    ) -> dict[Look, tuple[Frame, ...]]:
         """Every frame of every look, made from one decode."""
-        looks = Looks((variant.look for variant in wanted), source.profile)
+        asked = (variant.look for variant in wanted)
+        looks = Looks(asked, source.profile, header.upright, source.slack)
         made: dict[Look, list[Frame]] = defaultdict(list)
         for frame in source.frames:
             with self._timed("resize"):

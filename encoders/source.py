@@ -24,6 +24,7 @@ from encoders.headers import tiff
 from encoders.picture import Frame
 from encoders.pixels import to_pillow
 from encoders.reader import Reader
+from encoders.slack import NONE, Slack, of_scaled, transposed
 
 _TURNS = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -47,7 +48,8 @@ _DECODED_BYTES = 10
 class Source:
     """A decoded picture: frames upright, mode RGB, RGBA or CMYK, colours still as in the file.
 
-    ``frames`` can be walked through once; animations are decoded frame by frame on the way.
+    ``slack`` tells what of every frame lies beyond the picture. ``frames`` can be walked through
+    once; animations are decoded frame by frame on the way.
     """
 
     frames: Iterable[Frame]
@@ -55,6 +57,7 @@ class Source:
     loop: int = 0
     exif: bytes | None = None
     xmp: bytes | None = None
+    slack: Slack = NONE
 
 
 def open_source(path: Path, header: Header, largest: Size, work_dir: Path) -> Source:
@@ -66,15 +69,19 @@ def open_source(path: Path, header: Header, largest: Size, work_dir: Path) -> So
         return _upright(*_read_avif(path, header))
     hint = largest[::-1] if header.orientation in SIDEWAYS else largest
     image, profile = _read(path, header, hint, work_dir)
-    return _upright(image, profile, header.orientation)
+    slack = of_scaled((header.width, header.height), image.size)
+    return _upright(image, profile, header.orientation, slack)
 
 
-def _upright(image: Pillow.Image, profile: bytes | None, orientation: int) -> Source:
+def _upright(
+    image: Pillow.Image, profile: bytes | None, orientation: int, slack: Slack = NONE
+) -> Source:
     if orientation in _TURNS:
         image = image.transpose(_TURNS[orientation])
+        slack = transposed(slack, _TURNS[orientation])
     if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] == _OPAQUE:
         image = image.convert("RGB")
-    return Source((Frame(image),), profile)
+    return Source((Frame(image),), profile, slack=slack)
 
 
 def _read_avif(path: Path, header: Header) -> tuple[Pillow.Image, bytes | None, int]:
