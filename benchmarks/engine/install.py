@@ -97,6 +97,9 @@ def _unpack(place: Path) -> None:
         plain = place / "usr/bin" / program.name.partition("-im")[0]
         if not plain.exists():
             plain.symlink_to(program.name)
+    for libraries in (place / "usr/lib").glob("*-linux-gnu"):
+        # Moved to another place, Debian's libvips looks for its modules one folder higher.
+        libraries.parent.with_name(libraries.name).symlink_to(libraries)
     (place / "complete").touch()
 
 

@@ -109,8 +109,8 @@ class Program:
         """See ``Runner``."""
         assert self._process.stdin
         assert self._process.stdout
-        job = {"source": str(source)}
-        job |= {"outputs": [each.to_json(path_of(folder, each)) for each in outputs]}
+        asked = [each.to_json(path_of(folder, each)) for each in outputs]
+        job = {"source": str(source), "outputs": asked}
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()

@@ -36,7 +36,8 @@ def by_magick(command: str, source: str, output: dict[str, Any]) -> None:
         if kind == "webp":
             run("cwebp", "-quiet", "-q", quality, "-m", effort, small, "-o", path)
         else:
-            run("avifenc", "-q", quality, "-s", effort, "-y", "420", "-j", "1", small, path)
+            run("avifenc", *_avif_quality(output["quality"]), "-s", effort, "-y", "420", "-j", "1",
+                small, path)  # fmt: skip
         Path(small).unlink()
         return
     jpeg_size = f"jpeg:size={output['width']}x{output['height']}"
@@ -44,6 +45,12 @@ def by_magick(command: str, source: str, output: dict[str, Any]) -> None:
     setting = ["-define", f"png:compression-level={effort}"] if kind == "png" else []
     run(command, "-define", jpeg_size, source, *coalesce, "-auto-orient", "-resize", box,
         "-strip", *setting, *([] if kind == "png" else ["-quality", quality]), path)  # fmt: skip
+
+
+def _avif_quality(quality: int) -> list[str]:
+    """What ``-q`` is to avifenc 1.0 and later, in words that older ones know."""
+    level = round((100 - quality) * 63 / 100)
+    return ["--min", "0", "--max", "63", "-a", "end-usage=q", "-a", f"cq-level={level}"]
 
 
 def run(*arguments: str) -> None:
