@@ -1,6 +1,6 @@
 """From decoded frames to finished ones: every look of a plan, made from one decode."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from PIL import Image as Pillow
 
@@ -39,17 +39,16 @@ class Looks:
         self._slack = slack
         self.notices: list[Notice] = []
 
-    def of(self, image: Pillow.Image) -> dict[Look, Pillow.Image]:
-        """Each look of one upright frame; the largest are made first."""
+    def of(self, image: Pillow.Image) -> Iterator[tuple[Look, Pillow.Image]]:
+        """Each look of one upright frame, the largest first, when it is asked for."""
         pyramids = {base: self._pyramid(image, base) for base in {k.base for k in self._looks}}
         layouts = {look: _layout(pyramids[look.base].size, look) for look in self._looks}
-        made = {}
         for look in sorted(self._looks, key=lambda each: layouts[each].size, reverse=True):
             pyramid = pyramids[look.base]
-            made[look] = finish(pyramid.at(layouts[look]), layouts[look], look)
+            finished = finish(pyramid.at(layouts[look]), layouts[look], look)
             if pyramid.notice:
                 self.notices.append(pyramid.notice)
-        return made
+            yield look, finished
 
     def _pyramid(self, image: Pillow.Image, base: tuple[int, str | None, int | None]) -> Pyramid:
         rotate, flip, _trim = base

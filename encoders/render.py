@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from encoders import registry
 from encoders.errors import PictureError
@@ -29,6 +30,9 @@ _OS_ERRORS = {
     errno.EDQUOT: ("disk_full", "The disk quota is used up."),
     errno.EFBIG: ("output_too_large", "A rendition is larger than one file may be."),
 }
+
+
+_Item = TypeVar("_Item")
 
 
 class Render:
@@ -74,25 +78,39 @@ class Render:
 
     def _develop(
         self, source: Source, header: Header, wanted: list[Variant]
-    ) -> dict[Look, tuple[Frame, ...]]:
-        """Every frame of every look, made from one decode."""
+    ) -> Iterator[tuple[Look, tuple[Frame, ...]]]:
+        """Every look with all its frames, made from one decode, the largest first.
+
+        A look is handed on as soon as it is made, so that it is encoded while the next is made.
+        """
         asked = (variant.look for variant in wanted)
         looks = Looks(asked, source.profile, header.upright, source.slack)
         made: dict[Look, list[Frame]] = defaultdict(list)
-        for frame in source.frames:
-            with self._timed("resize"):
-                for look, image in looks.of(frame.image).items():
-                    made[look].append(Frame(image, frame.duration_ms))
+        frames = iter(source.frames)
+        frame = next(frames, None)
+        while frame:
+            following = next(frames, None)
+            for look, image in self._timed_each("resize", looks.of(frame.image)):
+                made[look].append(Frame(image, frame.duration_ms))
+                if not following:
+                    yield look, tuple(made.pop(look))
+            frame = following
         for notice in looks.notices:
             self._note(notice)
-        return {look: tuple(frames) for look, frames in made.items()}
 
     def _encode_all(
-        self, wanted: list[Variant], made: dict[Look, tuple[Frame, ...]], source: Source
+        self,
+        wanted: list[Variant],
+        made: Iterator[tuple[Look, tuple[Frame, ...]]],
+        source: Source,
     ) -> Iterator[tuple[Variant, Rendition]]:
         """The largest first; side by side where the plan allows: encoders release the GIL."""
-        wanted = sorted(wanted, key=lambda each: made[each.look][0].image.size, reverse=True)
-        pictures = ((each, self._picture(each, made[each.look], source)) for each in wanted)
+        pictures = (
+            (variant, self._picture(variant, frames, source))
+            for look, frames in made
+            for variant in wanted
+            if variant.look == look
+        )
         done: Iterator[tuple[Variant, Rendition]]
         if self._plan.limits.threads == 1:
             done = ((each, self._encode(each, picture)) for each, picture in pictures)
@@ -106,9 +124,17 @@ class Render:
         self, pictures: Iterator[tuple[Variant, Picture]]
     ) -> Iterator[tuple[Variant, Rendition]]:
         """In the order they are finished; after an error nothing new is begun."""
+        share = threading.BoundedSemaphore(self._plan.limits.threads)
+
+        def encode(variant: Variant, picture: Picture) -> Rendition:
+            with share:
+                return self._encode(variant, picture)
+
         with ThreadPoolExecutor(self._plan.limits.threads) as pool:
-            work = {pool.submit(self._encode, *each): each[0] for each in pictures}
             try:
+                # While this thread makes the pictures, it is one of those that work.
+                with share:
+                    work = {pool.submit(encode, *each): each[0] for each in pictures}
                 for future in as_completed(work):
                     yield work[future], future.result()
             finally:
@@ -194,6 +220,16 @@ class Render:
         started = time.perf_counter()
         yield
         self._spent[what] += _ms(time.perf_counter() - started)
+
+    def _timed_each(self, what: str, items: Iterator[_Item]) -> Iterator[_Item]:
+        """``items``; the time that each of them takes to come is counted."""
+        while True:
+            with self._timed(what):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
 
 
 def _encode_or_explain(encode: Callable[[], None], name: str) -> None:
