@@ -20,6 +20,9 @@ _RADIUS = 5
 _WINDOW = np.exp(-(np.arange(-_RADIUS, _RADIUS + 1) ** 2) / (2 * 1.5**2))
 _SAMPLED_FRAMES = 3
 
+# One of the pictures has 100 megapixels.
+Image.MAX_IMAGE_PIXELS = None
+
 
 def similarity(source: Path, output: Path) -> float:
     """Mean SSIM of ``output``; of an animation, that of its first, middle and last frame."""
