@@ -25,6 +25,7 @@ class Developer:
         source: Source,
         header: Header,
         looks: Iterable[Look],
+        *,
         moving: set[Look],
         plan: Plan,
         times: Times,

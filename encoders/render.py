@@ -79,9 +79,9 @@ class Render:
             source,
             header,
             looks.values(),
-            {looks[variant] for variant in wanted if _moves(variant, header)},
-            self._plan,
-            self._times,
+            moving={looks[variant] for variant in wanted if _moves(variant, header)},
+            plan=self._plan,
+            times=self._times,
         )
         pictures = (
             (variant, handover.picture(variant, look, frames))

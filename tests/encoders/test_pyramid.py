@@ -5,6 +5,7 @@ from PIL import Image
 
 from encoders.geometry import Layout, Size
 from encoders.library import load_decoders
+from encoders.look import Look
 from tests.encoders.pictures import difference
 
 
@@ -43,3 +44,18 @@ def test_going_through_a_level_looks_the_same() -> None:
     through = Pyramid(picture, None)
     through.at(whole((200, 200)))
     assert difference(direct, through.at(whole((100, 100)))) < 1
+
+
+def test_a_look_is_handed_on_before_the_next_is_made() -> None:
+    from encoders.looks import Looks
+
+    picture = Image.new("RGB", (400, 300), "red")
+    boxes = [(210, 210), (300, 300)]
+    looks = Looks([Look(box=box) for box in boxes], None, picture.size)
+    made = looks.of(picture)
+    first, large = next(made)
+    picture.paste("blue", (0, 0, 400, 300))
+    second, small = next(made)
+    assert [first.box, second.box] == boxes[::-1]
+    assert large.getpixel((50, 40)) == (255, 0, 0)
+    assert small.getpixel((50, 40)) == (0, 0, 255)
