@@ -9,6 +9,14 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
+class Need:
+    """What a conversion will use at its peak, and at the least of CPU time."""
+
+    memory_bytes: int
+    cpu_s: float
+
+
+@dataclass(frozen=True)
 class Limits:
     """Bounds of one conversion."""
 

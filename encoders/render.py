@@ -15,6 +15,7 @@ from pathlib import Path
 from encoders import registry
 from encoders.errors import PictureError
 from encoders.finish import flatten
+from encoders.forecast import forecast
 from encoders.geometry import Size
 from encoders.header import Header
 from encoders.look import Look
@@ -32,14 +33,22 @@ _OS_ERRORS = {
 
 
 class Render:
-    """Makes every variant of one plan; ``on_rendition`` hears of each file as it is finished."""
+    """Makes every variant of one plan; ``on_rendition`` hears of each file as it is finished.
+
+    ``admit`` is called with the predicted bytes of memory before anything is decoded.
+    """
 
     def __init__(
-        self, plan: Plan, work_dir: Path, on_rendition: Callable[[Rendition], None]
+        self,
+        plan: Plan,
+        work_dir: Path,
+        on_rendition: Callable[[Rendition], None],
+        admit: Callable[[int], None] = lambda _bytes: None,
     ) -> None:
         self._plan = plan
         self._work_dir = work_dir
         self._on_rendition = on_rendition
+        self._admit = admit
         self._notices: dict[Notice, None] = {}
         self._spent = {"decode": 0.0, "resize": 0.0, "encode": 0.0}
 
@@ -48,6 +57,7 @@ class Render:
         started, cpu = time.perf_counter(), time.process_time()
         header = probe(self._plan.source)
         self._plan.limits.check(header)
+        self._admit(forecast(self._plan, header).memory_bytes)
         self._note_header(header)
         made = dict(self._write_all(header))
         total = {

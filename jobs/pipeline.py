@@ -18,7 +18,7 @@ from encoders.errors import PictureError
 from encoders.limits import Limits
 from encoders.plan import ORIGINAL, Outcome, Plan, Rendition
 from encoders.sniff import MEDIA_TYPES
-from jobs import cluster, intake, leases, names, outcomes, staging, transitions
+from jobs import cluster, house, intake, leases, names, outcomes, staging, transitions
 from jobs.leases import LeaseLost
 from jobs.models import Job
 from jobs.outcomes import Product, Published
@@ -34,7 +34,7 @@ NOT_OURS = "job %s was given to somebody else meanwhile"
 TICK_S = 1.0
 SHOW_PROGRESS_S = 1.0  # shorter jobs are over before anybody asks how far they are
 
-converter = Converter()
+converter = Converter(roots=house.roots, budget=house.budget)
 
 
 class HandedBack(Exception):
