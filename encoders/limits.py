@@ -109,14 +109,18 @@ class Limits:
                 f"The picture is {header.width} x {header.height} pixels; "
                 f"a side may have {self.max_side}.",
             )
-        if header.frames > self.max_frames:
-            raise PictureError(
-                "too_many_frames",
-                f"The picture has {header.frames} frames; at most {self.max_frames} are allowed.",
-            )
+        self.check_frames(header.frames)
         pixels = header.width * header.height * header.frames
         if pixels > self.max_pixels:
             raise PictureError(
                 "too_many_pixels",
                 f"The picture has {pixels} pixels in all; at most {self.max_pixels} are allowed.",
+            )
+
+    def check_frames(self, frames: int) -> None:
+        """Raise PictureError too_many_frames."""
+        if frames > self.max_frames:
+            raise PictureError(
+                "too_many_frames",
+                f"The picture has {frames} frames; at most {self.max_frames} are allowed.",
             )

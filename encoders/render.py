@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from encoders import registry
+from encoders.doublecheck import double_check
 from encoders.errors import PictureError
 from encoders.finish import flatten
 from encoders.forecast import forecast
@@ -57,6 +58,7 @@ class Render:
         started, cpu = time.perf_counter(), time.process_time()
         header = probe(self._plan.source)
         self._plan.limits.check(header)
+        double_check(self._plan.source, header, self._plan.limits)
         self._admit(forecast(self._plan, header).memory_bytes)
         self._note_header(header)
         made = dict(self._write_all(header))

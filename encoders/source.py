@@ -88,7 +88,9 @@ def _read_avif(path: Path, header: Header) -> tuple[Pillow.Image, bytes | None, 
             mode = "RGBA" if image.has_transparency_data else "RGB"
             return image.convert(mode), image.info.get("icc_profile"), turn
     except (OSError, ValueError, SyntaxError) as error:
-        raise damaged(f"The AVIF cannot be decoded: {error}") from error
+        # Pillow names the file where it cannot make anything of it.
+        reason = "its data is broken" if str(path) in str(error) else error
+        raise damaged(f"The AVIF cannot be decoded: {reason}.") from error
 
 
 def _read(
