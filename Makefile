@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format lock bench clean
+.PHONY: help serve test fuzz lint format lock bench clean
 
 PYTHON_IN_VENV := .venv/bin/python
 
@@ -37,6 +37,11 @@ test: ## Install what is missing, then check style, types, migrations, settings 
 	step -m coverage run -m pytest; \
 	step -m coverage combine --quiet; \
 	step -m coverage report
+
+fuzz: ## Give broken input to everything that reads strangers' bytes, for ten minutes (FUZZ_SECONDS=)
+	@deploy/bootstrap.sh test
+	@$(ISOLATE); export FUZZ_SECONDS="$(or $(FUZZ_SECONDS),600)" FUZZ_SEED="$(or $(FUZZ_SEED),new)"; \
+	step -m pytest -p no:cacheprovider tests/fuzz
 
 lint: ## Check style and types only
 	@deploy/bootstrap.sh test
