@@ -83,11 +83,14 @@ find_missing_packages() {
         package=$(venv_package "$python")
         essential="${essential:+$essential }$package"
     fi
+    if [ "$kind" = test ] && ! command -v strace >/dev/null; then
+        optional=strace
+    fi
     if [ "$kind" = test ] && ! command -v chromium >/dev/null; then
         if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then
             say 'chromium is a snap on Ubuntu and not installed here: browser tests are skipped'
         else
-            optional=chromium
+            optional="${optional:+$optional }chromium"
         fi
     fi
     missing="$essential${essential:+${optional:+ }}$optional"
