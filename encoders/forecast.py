@@ -9,6 +9,8 @@ from encoders.looks import needed
 from encoders.plan import ORIGINAL, Plan, Variant
 
 SIDEWAYS = frozenset({90, 270})
+_TRIED_ANYWAY_S = 60.0
+"""What little is predicted is left to the deadline, which is certain."""
 
 
 def forecast(plan: Plan, header: Header) -> Need:
@@ -19,7 +21,7 @@ def forecast(plan: Plan, header: Header) -> Need:
     wanted = [each for each in plan.variants if each.format != ORIGINAL]
     outputs = [_output(each, header) for each in wanted]
     found = need(header, _decoded(header, wanted), outputs, plan.limits.threads)
-    if found.cpu_s > plan.limits.timeout_s * plan.limits.threads:
+    if found.cpu_s > max(_TRIED_ANYWAY_S, plan.limits.timeout_s * plan.limits.threads):
         raise PictureError(
             "conversion_timeout",
             f"The conversion would take {found.cpu_s:.0f} s or longer; "
