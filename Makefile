@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format lock bench bench-engine clean
+.PHONY: help serve test fuzz lint format lock bench bench-engine clean
 
 PYTHON_IN_VENV := .venv/bin/python
 
@@ -41,6 +41,11 @@ test: ## Install what is missing, then check style, types, migrations, settings 
 	step -m coverage run -m pytest $(SIDE_BY_SIDE); \
 	step -m coverage combine --quiet; \
 	step -m coverage report
+
+fuzz: ## Give broken input to everything that reads strangers' bytes, for ten minutes (FUZZ_SECONDS=)
+	@deploy/bootstrap.sh test
+	@$(ISOLATE); export FUZZ_SECONDS="$(or $(FUZZ_SECONDS),600)" FUZZ_SEED="$(or $(FUZZ_SEED),new)"; \
+	step -m pytest -p no:cacheprovider tests/fuzz
 
 lint: ## Check style and types only
 	@deploy/bootstrap.sh test

@@ -14,7 +14,9 @@ from pathlib import Path
 from encoders import registry
 from encoders.animation import is_animated
 from encoders.develop import Developer
+from encoders.doublecheck import double_check
 from encoders.errors import PictureError
+from encoders.forecast import forecast
 from encoders.geometry import Size
 from encoders.handover import Handover
 from encoders.header import Header
@@ -33,14 +35,22 @@ _OS_ERRORS = {
 
 
 class Render:
-    """Makes every variant of one plan; ``on_rendition`` hears of each file as it is finished."""
+    """Makes every variant of one plan; ``on_rendition`` hears of each file as it is finished.
+
+    ``admit`` is called with the predicted bytes of memory before anything is decoded.
+    """
 
     def __init__(
-        self, plan: Plan, work_dir: Path, on_rendition: Callable[[Rendition], None]
+        self,
+        plan: Plan,
+        work_dir: Path,
+        on_rendition: Callable[[Rendition], None],
+        admit: Callable[[int], None] = lambda _bytes: None,
     ) -> None:
         self._plan = plan
         self._work_dir = work_dir
         self._on_rendition = on_rendition
+        self._admit = admit
         self._notices: dict[Notice, None] = {}
         self._times = Times("decode", "resize", "encode")
 
@@ -49,6 +59,8 @@ class Render:
         started, cpu = time.perf_counter(), time.process_time()
         header = probe(self._plan.source)
         self._plan.limits.check(header)
+        double_check(self._plan.source, header, self._plan.limits)
+        self._admit(forecast(self._plan, header).memory_bytes)
         wanted = [each for each in self._plan.variants if each.format != ORIGINAL]
         self._note_header(header, wanted)
         made = dict(self._write_all(header, wanted))

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from encoders.budget import LEAST_MB, default_budget_mb
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PIXERVE_"
 # Read by the bootstrap script or by this module itself, not fields of Config.
@@ -129,6 +131,7 @@ class Config(BaseModel):
     max_pixels: Pixels = Field(100_000_000, ge=1)
     max_side: int = Field(16384, ge=1, le=65535)
     max_frames: int = Field(500, ge=1)
+    memory_mb: int = Field(default_factory=default_budget_mb, ge=LEAST_MB)
     max_variants: int = Field(64, ge=1, le=1000)
     job_timeout: Duration = Field(300, ge=1, le=86400)
     stop_grace: Duration = Field(30, ge=5, le=3600)

@@ -28,7 +28,9 @@ def decode(path: Path, header: Header) -> Decoded:
     except (OSError, ValueError, SyntaxError, RuntimeError) as error:
         if "memory" in str(error).lower():
             raise MemoryError from error
-        raise damaged(f"The AVIF cannot be decoded: {error}.") from error
+        # Pillow names the file where it cannot make anything of it.
+        reason = "its data is broken" if str(path) in str(error) else error
+        raise damaged(f"The AVIF cannot be decoded: {reason}.") from error
 
 
 def _blocks(image: Image.Image) -> Blocks:

@@ -24,9 +24,9 @@ _STOP_ON_WARNING = 8192
 _INKS = frozenset({3, 4})
 """TJCS_CMYK and TJCS_YCCK: whether their inks are inverted is ImageMagick's to know."""
 _SCALES = range(1, 9)
-_SHRUNK_FROM = 500_000
-"""Pixels. A scaled side is rounded, which stretches the picture by up to half a pixel: in a small
-one that could be seen, and there is little to gain."""
+_SPARE = 1.15
+"""Times the hint. 6 megapixels to 400 x 225 from 408 x 230: SSIM 0.017 less than from the next
+eighth, for 4 ms less."""
 
 
 def decode(path: Path, header: Header, hint: Size) -> Decoded | None:
@@ -54,31 +54,24 @@ def _decode(library: Any, handle: int, data: Any, header: Header, hint: Size) ->
         return None
     if (width.value, height.value) != (header.width, header.height):
         return None
-    kept, size = scale((header.width, header.height), hint)
+    size = scaled((header.width, header.height), hint)
     pixels = bytearray(size[0] * size[1] * 3)
     place = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
     if library.tjDecompress2(
         handle, data, len(data), place, size[0], 0, size[1], _RGB, _STOP_ON_WARNING
     ):
         return None
-    return Decoded(Image.frombuffer("RGB", kept, pixels, "raw", "RGB", size[0] * 3, 1))
+    return Decoded(Image.frombuffer("RGB", size, pixels, "raw", "RGB", 0, 1))
 
 
-def scale(stored: Size, hint: Size) -> tuple[Size, Size]:
-    """The smallest size, in eighths of ``stored``, that is not below ``hint``: what is kept of it,
-    and what libjpeg decodes to.
-
-    libjpeg rounds up, so the last row or column is only partly picture. Rounding to the nearest
-    halves the stretch that comes of taking it for a whole one.
-    """
-    if stored[0] * stored[1] < _SHRUNK_FROM:
-        return stored, stored
+def scaled(stored: Size, hint: Size) -> Size:
+    """The smallest size, in eighths of ``stored``, that leaves some pixels for the resize to
+    ``hint``. libjpeg rounds up: ``encoders.slack`` tells what of it is picture."""
     for eighths in _SCALES:
-        width, height = (round(side * eighths / 8) for side in stored)
-        if width >= hint[0] and height >= hint[1]:
-            decoded = math.ceil(stored[0] * eighths / 8), math.ceil(stored[1] * eighths / 8)
-            return (width, height), decoded
-    return stored, stored
+        width, height = (math.ceil(side * eighths / 8) for side in stored)
+        if width >= _SPARE * hint[0] and height >= _SPARE * hint[1]:
+            return width, height
+    return stored
 
 
 def _library() -> Any:

@@ -45,7 +45,7 @@ def parse(reader: Reader) -> Header:
             reader.skip(length)
     if size is None:
         raise damaged("The JPEG has no frame header.")
-    after = _require_end(reader)
+    after = b"" if _ends_whole(reader) and not more_pictures else _require_end(reader)
     gain_map = gain_map or (more_pictures and _mentions_gain_map(reader, after))
     return Header("jpeg", size[0], size[1], orientation=turn, gain_map=gain_map)
 
@@ -95,6 +95,18 @@ def _frame_size(segment: bytes) -> tuple[int, int]:
     if len(segment) < 6:  # noqa: PLR2004 - precision, height, width, components
         raise damaged("The JPEG has a frame header that is too short.")
     return int.from_bytes(segment[3:5], "big"), int.from_bytes(segment[1:3], "big")
+
+
+def _ends_whole(reader: Reader) -> bool:
+    """Whether the file's last bytes are an end marker: then it need not be searched for, and whether
+    something is missing before it is the decoder's to find."""
+    here = reader.position
+    if reader.left < len(_END):
+        return False
+    reader.jump(reader.size - len(_END))
+    whole = reader.take(len(_END)) == _END
+    reader.jump(here)
+    return whole
 
 
 def _require_end(reader: Reader) -> bytes:

@@ -4,13 +4,14 @@ from pathlib import Path
 import pytest
 
 from encoders.converter import Converter
+from tests.encoders.pictures import IMAGES
 from tests.encoders.studio import Studio
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Converter]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converter]:
     """One converter for a whole module, as a worker has one for many jobs."""
-    converter = Converter()
+    converter = Converter(roots=lambda: (tmp_path_factory.getbasetemp(), IMAGES))
     yield converter
     converter.close()
 
