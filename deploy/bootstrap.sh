@@ -106,6 +106,16 @@ find_missing_packages() {
     missing="$essential${essential:+${optional:+ }}$optional"
 }
 
+# Leaves out the optional packages that this system does not have under any name.
+forget_unknown() {
+    known=''
+    for package in $optional; do
+        case $package in ^*) ;; *) known="${known:+$known }$package" ;; esac
+    done
+    optional=$known
+    missing="$essential${essential:+${optional:+ }}$optional"
+}
+
 # Sets `as_root` to the words that run a command as root; fails when there is no way.
 find_root() {
     as_root=''
@@ -143,7 +153,7 @@ install_system_packages() {
     elif [ "${PIXERVE_NO_APT:-}" = 1 ] || ! find_root; then
         refuse_to_install
     else
-        case $missing in *'^'*) apt_update; find_missing_packages ;; esac
+        case $missing in *'^'*) apt_update; find_missing_packages; forget_unknown ;; esac
         say "installing $missing"
         apt_install || { apt_update; apt_install; } || refuse_to_install
     fi

@@ -24,6 +24,9 @@ _STOP_ON_WARNING = 8192
 _INKS = frozenset({3, 4})
 """TJCS_CMYK and TJCS_YCCK: whether their inks are inverted is ImageMagick's to know."""
 _SCALES = range(1, 9)
+_SHRUNK_FROM = 500_000
+"""Pixels. In a smaller picture the difference to a full decode could be seen (mean 1.2 of 255),
+and there is little to gain."""
 _SPARE = 1.15
 """Times the hint. 6 megapixels to 400 x 225 from 408 x 230: SSIM 0.017 less than from the next
 eighth, for 4 ms less."""
@@ -67,6 +70,8 @@ def _decode(library: Any, handle: int, data: Any, header: Header, hint: Size) ->
 def scaled(stored: Size, hint: Size) -> Size:
     """The smallest size, in eighths of ``stored``, that leaves some pixels for the resize to
     ``hint``. libjpeg rounds up: ``encoders.slack`` tells what of it is picture."""
+    if stored[0] * stored[1] < _SHRUNK_FROM:
+        return stored
     for eighths in _SCALES:
         width, height = (math.ceil(side * eighths / 8) for side in stored)
         if width >= _SPARE * hint[0] and height >= _SPARE * hint[1]:

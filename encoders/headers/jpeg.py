@@ -98,7 +98,7 @@ def _frame_size(segment: bytes) -> tuple[int, int]:
 
 
 def _ends_whole(reader: Reader) -> bool:
-    """Whether the file's last bytes are an end marker: then it need not be searched for, and whether
+    """Whether the file ends with an end marker, which then need not be searched for; whether
     something is missing before it is the decoder's to find."""
     here = reader.position
     if reader.left < len(_END):

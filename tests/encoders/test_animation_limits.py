@@ -156,5 +156,5 @@ def test_the_outputs_may_not_hold_more_pixels_either(
 def test_an_apng_frame_off_its_canvas_is_refused(shared: Converter, tmp_path: Path) -> None:
     red, blue = painted((*RED, 255), (*BLUE, 255))
     source = saved(tmp_path, apng((24, 16), [Fc(red), Fc(blue, (1, 0))]))
-    with pytest.raises(PictureError, match="not on its canvas"):
+    with pytest.raises(PictureError, match="canvas"):
         shared.convert(moving(source, tmp_path, "gif"))

@@ -67,9 +67,9 @@ def test_damage_is_left_to_image_magick(name: str, tmp_path: Path) -> None:
     ("hint", "size"),
     [
         ((1203, 677), (1203, 677)),
-        ((602, 338), (602, 338)),
-        ((603, 338), (752, 423)),
-        ((1, 1), (150, 85)),
+        ((523, 294), (602, 339)),
+        ((524, 294), (752, 424)),
+        ((1, 1), (151, 85)),
     ],
 )
 def test_jpeg_is_shrunk_to_no_less_than_wanted(

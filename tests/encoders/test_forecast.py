@@ -66,7 +66,7 @@ def test_a_conversion_stays_below_its_forecast(
     predicted = forecast(plan, probe(plan.source))
     outcome = converter.convert(plan)
     assert peak_bytes(converter.pid) <= predicted.memory_bytes
-    assert predicted.memory_bytes <= 4 * peak_bytes(converter.pid)
+    assert predicted.memory_bytes <= 5 * peak_bytes(converter.pid)
     assert predicted.cpu_s <= outcome.timings["cpu"] / 1000
 
 
