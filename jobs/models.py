@@ -7,12 +7,16 @@ HostedFile: what lies at a path of `/files/`; lives as long as the file, not as 
 """
 
 import uuid
+from datetime import UTC, datetime
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from jobs.states import IN_FLIGHT, Stage, State
+
+# Before any clock: a job that nobody delayed is runnable whatever the clock says now or said then.
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Reference(models.Model):
@@ -55,7 +59,7 @@ class Job(models.Model):
     stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.NONE, blank=True)
     priority = models.PositiveSmallIntegerField(default=0)
     turn = models.BigIntegerField(default=0)
-    run_after = models.DateTimeField(default=timezone.now)
+    run_after = models.DateTimeField(default=AT_ONCE)
 
     spec = models.JSONField()
     sealed_headers = models.TextField(blank=True, default="", editable=False)

@@ -1,6 +1,7 @@
 """What a worker does with a wake-up: claim the best job, convert, deliver, finish."""
 
 import logging
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from encoders.errors import PictureError
 from encoders.limits import Limits
 from encoders.plan import ORIGINAL, Outcome, Plan, Rendition
 from encoders.sniff import MEDIA_TYPES
-from jobs import cluster, intake, leases, names, outcomes, staging, transitions
+from jobs import cluster, house, intake, leases, names, outcomes, staging, transitions
 from jobs.leases import LeaseLost
 from jobs.models import Job
 from jobs.outcomes import Product, Published
@@ -34,7 +35,7 @@ NOT_OURS = "job %s was given to somebody else meanwhile"
 TICK_S = 1.0
 SHOW_PROGRESS_S = 1.0  # shorter jobs are over before anybody asks how far they are
 
-converter = Converter()
+converter = Converter(roots=house.roots, budget=house.budget)
 
 
 class HandedBack(Exception):
@@ -89,7 +90,7 @@ def _make(job: Job) -> Product:
 
 def _queued_ms(job: Job) -> float:
     waited = (job.claimed_at or job.created_at) - max(job.created_at, job.run_after)
-    return round(waited.total_seconds() * 1000, 1)
+    return round(max(0.0, waited.total_seconds()) * 1000, 1)
 
 
 def limits() -> Limits:
@@ -100,6 +101,7 @@ def limits() -> Limits:
         max_side=config.max_side,
         max_frames=config.max_frames,
         timeout_s=float(config.job_timeout),
+        threads=max(1, (os.cpu_count() or 1) // config.max_workers),
     )
 
 
@@ -110,6 +112,7 @@ def _convert(job: Job, spec: JobSpec, pulse: "Pulse") -> Outcome:
         out_dir=out_dir,
         variants=intake.outputs(spec, job.reference_id, job.stem, job.source_format),
         limits=limits(),
+        fonts_dir=settings.PIXERVE.fonts_dir,
     )
     return converter.convert(plan, on_beat=pulse.beat, beat_s=TICK_S, on_rendition=pulse.made)
 

@@ -60,5 +60,5 @@ def oldest_wait() -> datetime | None:
 
     Looks at the head of the queue only: what is old there is what a worker should have taken.
     """
-    head = runnable().values_list("run_after", flat=True)[:HEAD]
-    return min(head, default=None)
+    head = runnable().values_list("created_at", "run_after")[:HEAD]
+    return min((max(created, run_after) for created, run_after in head), default=None)

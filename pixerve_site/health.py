@@ -2,6 +2,7 @@
 
 import platform
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from encoders.sandbox import powers
 from jobs import queue, staging
 from jobs.api import auth, schemas
 from pixerve_site import version
@@ -113,6 +115,7 @@ class ReadyzView(APIView):
         who = auth.caller(request)
         if who is not None and who.is_staff:
             answer["checks"] = checks
+            answer["sandbox"] = asdict(powers())
         return JsonResponse(answer, status=200 if ready else 503)
 
 

@@ -168,6 +168,7 @@ class Ok(Shape):
 class Ready(Shape):
     status = serializers.CharField()
     checks = serializers.DictField(required=False)
+    sandbox = serializers.DictField(required=False)
 
 
 class Version(Shape):

@@ -68,8 +68,9 @@ class UploadView(APIView):
         operation_id="upload",
         auth=schemas.UPLOADER,
         summary="Upload one or several pictures",
-        description="The token's `job` says what is made of each. Several `file` parts give"
-        " `{uploads: [...]}` with a result each.",
+        description="The token's `job` says what is made of each; its shape is the schema"
+        " [JobSpec](#/components/schemas/JobSpec). Several `file` parts give `{uploads: [...]}`"
+        " with a result each.",
         request={"multipart/form-data": schemas.UPLOAD_FORM},
         responses={
             202: schemas.Accepted,
@@ -86,6 +87,7 @@ class UploadView(APIView):
             auth.required(request)
         # With a token in the header all that it asks for is judged before a byte is read.
         parsed = _spec_of(claims) if claims else None
+        staging.require_room()
         files = receive(request._request, limit=config.max_upload_bytes, most=config.max_files)
         try:
             if parsed is None or claims is None:

@@ -8,6 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from encoders.sandbox import powers
 from jobs.models import Job
 from pixerve_site.health import uptime
 from pixerve_site.version import VERSION
@@ -83,7 +84,9 @@ def test_version(api: Api) -> None:
 def test_ready(api: Api, staff: str, configure: Configure) -> None:
     configure(ready_free_bytes=1)
     assert api.get("/readyz").json() == {"status": "ok"}
-    checks = api.get("/readyz", token=staff).json()["checks"]
+    told = api.get("/readyz", token=staff).json()
+    assert told["sandbox"] == {"seccomp": powers().seccomp, "landlock": powers().landlock}
+    checks = told["checks"]
     assert set(checks) == {"database", "queue", "staging"}
     assert all(check["ok"] for check in checks.values())
     assert checks["staging"]["free_bytes"] > 0
@@ -99,7 +102,7 @@ def test_only_staff_see_details(api: Api, plain: str, with_token: bool) -> None:
 def test_an_old_queue_is_not_ready(api: Api, staff: str, configure: Configure) -> None:
     configure(ready_queue_age=60, ready_free_bytes=1)
     job = make_job()
-    Job.objects.filter(pk=job.pk).update(run_after=timezone.now() - timedelta(seconds=61))
+    Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(seconds=61))
     answer = api.get("/readyz")
     assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
     queue = api.get("/readyz", token=staff).json()["checks"]["queue"]

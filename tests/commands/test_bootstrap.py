@@ -31,6 +31,12 @@ def wait_for(what: Callable[[], object], timeout_s: float = 60.0) -> None:
         time.sleep(0.01)
 
 
+def spent_s() -> float:
+    """CPU seconds of all commands that ended: what other tests do beside them does not count."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 class Tree:
     """A checkout with the real script and Makefile, and one locked package called `probe`."""
 
@@ -90,7 +96,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Tree:
 
 @pytest.fixture
 def tree(shared: Tree) -> Tree:
-    """The shared tree, ready to serve; making one takes seconds."""
+    """The shared tree, ready to serve; making one takes seconds, so who spoils it goes before who
+    begins without one."""
     shared.lock("requirements.lock", "1.0")
     shared.lock("requirements-dev.lock", "1.0")
     made = shared.bootstrap("serve")
@@ -118,6 +125,19 @@ class OtherSystem:
         path.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.calls_file}"\n{script}\n')
         path.chmod(0o755)
 
+    def packages(self, *names: str, lists: Path | None = None) -> None:
+        """Those that apt-cache knows, once its lists have been fetched."""
+        known = "".join(f"{name} - words\n" for name in names)
+        (self.bin / "known").write_text(known)
+        ready = f"[ -e {lists} ]" if lists else "true"
+        pattern = 'for pattern in "$@"; do :; done'
+        self.command(
+            "apt-cache",
+            f'{pattern}; ! {ready} || sed "s/ - /\t- /" {self.bin}/known | '
+            f'while read name rest; do echo "$name" | grep -qE "$pattern" && '
+            f'echo "$name - words"; done; true',
+        )
+
     def calls(self, name: str) -> list[str]:
         lines = self.calls_file.read_text().splitlines()
         return [line for line in lines if line.startswith(f"{name} ")]
@@ -130,9 +150,9 @@ class OtherSystem:
 def test_the_second_start_is_quick_and_silent(tree: Tree) -> None:
     assert tree.probe_version() == "1.0"
     before = tree.stamp.stat()
-    started = time.monotonic()
+    before_s = spent_s()
     again = tree.bootstrap("serve")
-    assert time.monotonic() - started < 1
+    assert spent_s() - before_s < 1
     assert (again.returncode, again.stderr) == (0, "")
     assert tree.stamp.stat().st_mtime_ns == before.st_mtime_ns
 
@@ -154,17 +174,28 @@ def test_what_the_tests_need_is_enough_to_serve(tree: Tree) -> None:
     assert tree.probe_version() == "2.0"
 
 
-def test_a_run_that_was_killed_is_healed(tree: Tree) -> None:
-    shutil.rmtree(tree.folder / ".venv")
+def test_a_wheel_that_does_not_match_its_hash_is_refused_and_shown(tree: Tree) -> None:
+    tree.lock("requirements.lock", "1.0", digest="0" * 64)
+    refused = tree.bootstrap("serve")
+    assert refused.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in refused.stderr
+    assert not tree.stamp.exists()
+
+
+def test_a_run_that_was_killed_is_healed(shared: Tree) -> None:
+    shared.lock("requirements.lock", "1.0")
+    shutil.rmtree(shared.folder / ".venv", ignore_errors=True)
     cut = subprocess.Popen(
-        [tree.folder / "deploy" / "bootstrap.sh", "serve"], env=tree.env(), start_new_session=True
+        [shared.folder / "deploy" / "bootstrap.sh", "serve"],
+        env=shared.env(),
+        start_new_session=True,
     )
-    wait_for((tree.folder / ".venv" / "bin" / "python").exists)
+    wait_for((shared.folder / ".venv" / "bin" / "python").exists)
     os.killpg(cut.pid, signal.SIGKILL)
     cut.wait()
-    assert not tree.stamp.exists()
-    assert tree.bootstrap("serve").returncode == 0
-    assert tree.probe_version() == "1.0"
+    assert not shared.stamp.exists()
+    assert shared.bootstrap("serve").returncode == 0
+    assert shared.probe_version() == "1.0"
 
 
 def test_a_venv_without_its_python_is_made_anew(tree: Tree) -> None:
@@ -179,14 +210,6 @@ def test_a_moved_checkout_gets_a_new_venv(tree: Tree) -> None:
     tree.folder = tree.folder.rename(tree.folder.with_name("moved"))
     assert "making .venv" in tree.bootstrap("serve").stderr
     assert tree.probe_version() == "1.0"
-
-
-def test_a_wheel_that_does_not_match_its_hash_is_refused_and_shown(tree: Tree) -> None:
-    tree.lock("requirements.lock", "1.0", digest="0" * 64)
-    refused = tree.bootstrap("serve")
-    assert refused.returncode != 0
-    assert "DO NOT MATCH THE HASHES" in refused.stderr
-    assert not tree.stamp.exists()
 
 
 @pytest.mark.parametrize("args", [(), ("deploy",)])
@@ -205,12 +228,14 @@ def test_a_wrong_python_is_one_line(tree: Tree, python: str) -> None:
 
 
 def test_without_apt_the_command_is_named(tree: Tree, other_system: OtherSystem) -> None:
-    other_system.command("apt-cache", "echo 'libmagickwand-7.q16-10 - image manipulation'")
+    other_system.packages("libmagickwand-7.q16-10", "libturbojpeg0")
     other_system.command("apt-get", "exit 1")
     refused = tree.bootstrap("serve", PATH=other_system.path, PIXERVE_NO_APT="1")
     assert refused.returncode != 0
-    assert "missing on this system: libmagickwand-7.q16-10\n" in refused.stderr
-    assert "apt-get install --no-install-recommends 'libmagickwand-7.q16-10'\n" in refused.stderr
+    missing = ["libmagickwand-7.q16-10", "libturbojpeg0", "libfribidi0"]
+    assert f"missing on this system: {' '.join(missing)}\n" in refused.stderr
+    quoted = " ".join(f"'{name}'" for name in missing)
+    assert f"apt-get install --no-install-recommends {quoted}\n" in refused.stderr
     assert other_system.calls("apt-get") == []
 
 
@@ -218,20 +243,21 @@ def test_packages_are_installed_through_sudo(tree: Tree, other_system: OtherSyst
     lists = other_system.bin / "lists"
     other_system.command("id", "echo 1000")
     other_system.command("sudo", '[ "$1" != -n ] || shift; exec "$@"')
-    other_system.command("apt-cache", f"! [ -e {lists} ] || echo 'libmagickwand-6.q16-7t64 - x'")
+    other_system.packages("libmagickwand-6.q16-7t64", lists=lists)
     other_system.command("apt-get", f'case $* in *update*) touch "{lists}" ;; esac')
     done = tree.bootstrap("serve", PATH=other_system.path)
     assert done.returncode == 0, done.stderr
     assert other_system.calls("apt-get") == [
         "apt-get -y update",
-        "apt-get -y install --no-install-recommends libmagickwand-6.q16-7t64",
+        # What no list knows under any name is left out.
+        "apt-get -y install --no-install-recommends libmagickwand-6.q16-7t64 libfribidi0",
     ]
     assert len(other_system.calls("sudo")) >= 2
 
 
 def test_apt_is_asked_again_with_fresh_lists(tree: Tree, other_system: OtherSystem) -> None:
     other_system.command("id", "echo 0")
-    other_system.command("apt-cache", "echo 'libmagickwand-6.q16-6 - x'")
+    other_system.packages("libmagickwand-6.q16-6", "libturbojpeg0")
     other_system.command("apt-get", 'case $* in *install*) echo "404 Not Found"; exit 100 ;; esac')
     refused = tree.bootstrap("serve", PATH=other_system.path)
     assert refused.returncode != 0
