@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format lock bench clean
+.PHONY: help serve test fuzz lint format lock bench bench-engine clean
 
 PYTHON_IN_VENV := .venv/bin/python
 
@@ -26,7 +26,7 @@ step -m mypy
 endef
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: ## Install what is missing, then run everything on this machine (Ctrl-C stops it)
 	@deploy/bootstrap.sh serve
@@ -41,6 +41,11 @@ test: ## Install what is missing, then check style, types, migrations, settings 
 	step -m coverage run -m pytest $(SIDE_BY_SIDE); \
 	step -m coverage combine --quiet; \
 	step -m coverage report
+
+fuzz: ## Give broken input to everything that reads strangers' bytes, for ten minutes (FUZZ_SECONDS=)
+	@deploy/bootstrap.sh test
+	@$(ISOLATE); export FUZZ_SECONDS="$(or $(FUZZ_SECONDS),600)" FUZZ_SEED="$(or $(FUZZ_SEED),new)"; \
+	step -m pytest -p no:cacheprovider tests/fuzz
 
 lint: ## Check style and types only
 	@deploy/bootstrap.sh test
@@ -59,9 +64,13 @@ lock: ## Write the two lock files anew from pyproject.toml (UPGRADE=1: to the ne
 	        --python-version 3.11 $(if $(UPGRADE),--upgrade) pyproject.toml $$lock || exit; \
 	done
 
-bench: ## Measure each figure that the documentation quotes
+bench: ## Measure what a job costs beside the conversion
 	@deploy/bootstrap.sh test
 	@$(ISOLATE); step -m benchmarks
+
+bench-engine: ## Measure the conversion beside sharp and others, which it fetches (OPTIONS=…)
+	@deploy/bootstrap.sh test
+	@$(ISOLATE); step -m benchmarks.engine $(OPTIONS)
 
 clean: ## Remove .venv and all caches; never data/ or serve/
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 
 stamp=.venv/pixerve-stamp
 wand_pattern='^libmagickwand-[67]\.q16-[0-9]+(t64)?$'
+turbojpeg_pattern='^libturbojpeg0?$'
 
 say() { printf 'bootstrap: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -62,10 +63,15 @@ has_wand_library() {
     return 1
 }
 
-# Until apt has fetched its lists it knows no name; then the pattern stands for it.
-wand_package() {
-    names=$(apt-cache search --names-only "$wand_pattern" 2>/dev/null | cut -d' ' -f1 | sort)
-    printf '%s\n' "${names:-$wand_pattern}" | head -n 1
+has_library() {
+    PATH="$PATH:/usr/sbin:/sbin" ldconfig -p 2>/dev/null | grep -q "$1" || [ -e "/usr/lib/$1" ]
+}
+
+# The package that a pattern names here. Until apt has fetched its lists it knows no name; then the
+# pattern stands for it.
+package_like() {
+    names=$(apt-cache search --names-only "$1" 2>/dev/null | cut -d' ' -f1 | sort)
+    printf '%s\n' "${names:-$1}" | head -n 1
 }
 
 venv_package() {
@@ -75,21 +81,59 @@ venv_package() {
     esac
 }
 
+# Adds to `optional`: strace, a browser, and stores to deliver to. Where one is missing, its tests
+# are skipped.
+find_missing_for_tests() {
+    command -v strace >/dev/null || want strace
+    if command -v chromium >/dev/null; then
+        :
+    elif grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then
+        say 'chromium is a snap on Ubuntu and not installed here: browser tests are skipped'
+    else
+        want chromium
+    fi
+    for program in radosgw ceph-mon ceph-osd; do
+        command -v "$program" >/dev/null || want "$program"
+    done
+    command -v radosgw-admin >/dev/null && command -v ceph >/dev/null || want ceph-common
+    [ -x /usr/sbin/sshd ] || want openssh-server
+    has_nss_wrapper || want libnss-wrapper
+}
+
+has_nss_wrapper() {
+    for library in /usr/lib/libnss_wrapper.so /usr/lib*/*/libnss_wrapper.so; do
+        [ -e "$library" ] && return
+    done
+    return 1
+}
+
+want() { optional="${optional:+$optional }$1"; }
+
 # Sets `essential`, `optional` and `missing` (both) to lists of package names.
 find_missing_packages() {
     essential='' optional=''
-    has_wand_library || essential=$(wand_package)
+    has_wand_library || essential=$(package_like "$wand_pattern")
     if [ -n "$python" ] && ! has_ensurepip "$python"; then
         package=$(venv_package "$python")
         essential="${essential:+$essential }$package"
     fi
-    if [ "$kind" = test ] && ! command -v chromium >/dev/null; then
-        if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then
-            say 'chromium is a snap on Ubuntu and not installed here: browser tests are skipped'
-        else
-            optional=chromium
-        fi
+    # Without these JPEG is read more slowly, and watermarks in joined or right-to-left scripts are
+    # drawn letter by letter.
+    has_library libturbojpeg.so.0 || optional=$(package_like "$turbojpeg_pattern")
+    has_library libfribidi.so.0 || want libfribidi0
+    if [ "$kind" = test ]; then
+        find_missing_for_tests
     fi
+    missing="$essential${essential:+${optional:+ }}$optional"
+}
+
+# Leaves out the optional packages that this system does not have under any name.
+forget_unknown() {
+    known=''
+    for package in $optional; do
+        case $package in ^*) ;; *) known="${known:+$known }$package" ;; esac
+    done
+    optional=$known
     missing="$essential${essential:+${optional:+ }}$optional"
 }
 
@@ -130,7 +174,7 @@ install_system_packages() {
     elif [ "${PIXERVE_NO_APT:-}" = 1 ] || ! find_root; then
         refuse_to_install
     else
-        case $essential in *"$wand_pattern"*) apt_update; find_missing_packages ;; esac
+        case $missing in *'^'*) apt_update; find_missing_packages; forget_unknown ;; esac
         say "installing $missing"
         apt_install || { apt_update; apt_install; } || refuse_to_install
     fi

@@ -1,8 +1,9 @@
 """The process that decodes: ``python -m encoders.child``, started by ``encoders.converter``.
 
-One job is one line of JSON (a plan). It is answered by one line for each finished rendition, then
-one with the outcome or the error:
+One job is one line of JSON (a plan). It is answered by its need of memory, one line for each
+finished rendition, then one with the outcome or the error:
 
+    {"needs": bytes}            predicted; the child waits for a line that lets it go on
     {"rendition": {...}}
     {"outcome": {...}, "rss": bytes}
     {"error": {"code": ..., "message": ..., "tainted": bool}}
@@ -24,9 +25,10 @@ from typing import Any
 from encoders.errors import PictureError
 from encoders.library import load_decoders
 from encoders.plan import Plan, Rendition
-from encoders.sandbox import allow_cpu, confine, die_with
+from encoders.sandbox import allow_cpu, confine, die_with, isolate
 
 Send = Callable[[dict[str, Any]], None]
+Admit = Callable[[int], None]
 
 _UNTAINTED = frozenset(
     {"unsupported_type", "empty_picture", "too_many_pixels", "side_too_long", "too_many_frames"}
@@ -34,23 +36,44 @@ _UNTAINTED = frozenset(
 
 
 def main(arguments: list[str]) -> None:
-    """Arguments: job pipe, answer pipe, parent's process id, memory bytes, file bytes."""
-    jobs_fd, answers_fd, parent, memory_bytes, file_bytes = map(int, arguments)
+    """Arguments: job pipe, answer pipe, parent's process id, memory bytes, file bytes, folders.
+
+    Folders are JSON: ``{"read": [...], "write": [...]}``.
+    """
+    jobs_fd, answers_fd, parent, memory_bytes, file_bytes = map(int, arguments[:5])
     die_with(parent)
     confine(memory_bytes, file_bytes)
+    trouble = _load()
+    folders = json.loads(arguments[5])
+    isolate(map(Path, folders["read"]), [Path.cwd(), *map(Path, folders["write"])])
     with os.fdopen(jobs_fd) as jobs, os.fdopen(answers_fd, "w") as answers:
 
         def send(message: dict[str, Any]) -> None:
             answers.write(json.dumps(message) + "\n")
             answers.flush()
 
-        for line in jobs:
-            _answer(Plan.from_json(json.loads(line)), send)
+        def admit(needed_bytes: int) -> None:
+            send({"needs": needed_bytes})
+            if not jobs.readline():
+                raise SystemExit("the parent has left")
+
+        while line := jobs.readline():
+            _answer(Plan.from_json(json.loads(line)), send, admit, trouble)
 
 
-def _answer(plan: Plan, send: Send) -> None:
+def _load() -> Exception | None:
+    """Load all that jobs need, as nothing of it can be reached later; what went wrong."""
     try:
-        send(_run(plan, send))
+        load_decoders()
+        import encoders.render  # noqa: F401, PLC0415 - its imports need the decoders
+    except (PictureError, MemoryError) as error:
+        return error
+    return None
+
+
+def _answer(plan: Plan, send: Send, admit: Admit, trouble: Exception | None) -> None:
+    try:
+        send(_run(plan, send, admit, trouble))
     except PictureError as error:
         send(_error(error.code, error.message))
     except MemoryError:
@@ -61,15 +84,16 @@ def _answer(plan: Plan, send: Send) -> None:
         send(_error("conversion_failed", f"The conversion failed in an unforeseen way ({name})."))
 
 
-def _run(plan: Plan, send: Send) -> dict[str, Any]:
-    load_decoders()
-    from encoders.render import Render  # noqa: PLC0415 - its imports need the decoders
+def _run(plan: Plan, send: Send, admit: Admit, trouble: Exception | None) -> dict[str, Any]:
+    if trouble:
+        raise trouble
+    from encoders.render import Render  # noqa: PLC0415 - loaded before, and not by web processes
 
     def on_rendition(rendition: Rendition) -> None:
         send({"rendition": asdict(rendition)})
 
     allow_cpu(plan.limits.timeout_s)
-    outcome = Render(plan, Path.cwd(), on_rendition).run()
+    outcome = Render(plan, Path.cwd(), on_rendition, admit).run()
     return {"outcome": outcome.to_json(), "rss": _resident_bytes()}
 
 

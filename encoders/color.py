@@ -26,6 +26,15 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, Not
         return _guess(image), Notice("profile_ignored", message)
 
 
+def describes_rgb(profile: bytes) -> bool:
+    """Whether ``profile`` is whole, and one for RGB: only then can pixels be stored with it."""
+    try:
+        _transform(profile, "RGB", "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return False
+    return True
+
+
 def _guess(image: Image.Image) -> Image.Image:
     return image.convert("RGB") if image.mode == "CMYK" else image
 

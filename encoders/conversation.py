@@ -16,6 +16,10 @@ _STDERR_KEPT = 4096
 _CHUNK = 1 << 16
 
 
+Admit = Callable[[int, Callable[[], None]], None]
+"""Called with the bytes that a job will need, and what to call while it has to wait for them."""
+
+
 class ChildGoneError(Exception):
     """The child closed its pipe, or wrote what no child of ours writes."""
 
@@ -29,6 +33,7 @@ class Conversation:
         timeout_s: float,
         on_beat: Callable[[], None] | None,
         beat_s: float,
+        admit: Admit,
     ) -> None:
         self._child = child
         self._on_beat = on_beat
@@ -37,6 +42,8 @@ class Conversation:
         self._deadline = time.monotonic() + timeout_s
         self._next_beat = time.monotonic() + beat_s
         self._stderr = b""
+        self._admit = admit
+        self._admitted = False
 
     @property
     def stderr_tail(self) -> str:
@@ -48,11 +55,23 @@ class Conversation:
         self._send(json.dumps(plan.to_json()).encode() + b"\n")
         for line in self._lines():
             message = _parse(line)
-            if "rendition" not in message:
+            if "needs" in message:
+                self._let_in(message["needs"])
+            elif "rendition" not in message:
                 return message
-            if on_rendition:
+            elif on_rendition:
                 on_rendition(_rendition(message["rendition"]))
         raise ChildGoneError
+
+    def _let_in(self, needed_bytes: object) -> None:
+        """Let the child go on once its memory is free; the wait is not held against the job."""
+        if self._admitted or not isinstance(needed_bytes, int):
+            raise ChildGoneError
+        self._admitted = True
+        asked = time.monotonic()
+        self._admit(needed_bytes, self._beat_if_due)
+        self._deadline += time.monotonic() - asked
+        self._send(b"go\n")
 
     def drain_stderr(self) -> None:
         """Read what is waiting on standard error; only the end of it is kept."""
@@ -105,6 +124,10 @@ class Conversation:
             raise PictureError(
                 "conversion_timeout", f"The conversion took longer than {self._timeout_s:g} s."
             )
+        self._beat_if_due()
+
+    def _beat_if_due(self) -> None:
+        now = time.monotonic()
         if self._on_beat and now >= self._next_beat:
             self._next_beat = now + self._beat_s
             self._on_beat()

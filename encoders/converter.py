@@ -4,12 +4,15 @@ import logging
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+from encoders.budget import Budget
 from encoders.conversation import ChildGoneError, Conversation
 from encoders.errors import PictureError
 from encoders.plan import Outcome, Plan, Rendition
-from encoders.spawn import Child, spawn
+from encoders.spawn import Child, Reach, spawn
 
 logger = logging.getLogger("pixerve.encoders")
 
@@ -23,9 +26,21 @@ class Converter:
     Use it from one thread only, which must live as long as the child is wanted: the kernel kills
     the child when that thread ends. The child is replaced after every failed decode, after
     ``recycle_jobs`` jobs, and when it has grown past ``recycle_rss`` bytes.
+
+    A child opens files below ``roots`` only; a plan that lies elsewhere gets a child of its own.
+    ``budget`` is asked for each job's share of memory. Both are read anew for each job.
     """
 
-    def __init__(self, *, recycle_jobs: int = 200, recycle_rss: int = 512 << 20) -> None:
+    def __init__(
+        self,
+        *,
+        recycle_jobs: int = 200,
+        recycle_rss: int = 512 << 20,
+        roots: Callable[[], tuple[Path, ...]] = tuple,
+        budget: Callable[[], Budget | None] = lambda: None,
+    ) -> None:
+        self.roots = roots
+        self._budget = budget
         self._recycle_jobs = recycle_jobs
         self._recycle_rss = recycle_rss
         self._child: Child | None = None
@@ -50,14 +65,20 @@ class Converter:
         What either raises ends the child and is passed on. Raises PictureError.
         """
         child = self._ready_child(plan)
-        conversation = Conversation(child, plan.limits.timeout_s, on_beat, beat_s)
-        try:
-            answer = conversation.run(plan, on_rendition)
-        except ChildGoneError:
-            raise self._crash(conversation) from None
-        except BaseException:
-            self._kill()
-            raise
+        with ExitStack() as held:
+
+            def admit(needed_bytes: int, on_wait: Callable[[], None]) -> None:
+                if budget := self._budget():
+                    held.enter_context(budget.reserve(needed_bytes, on_wait))
+
+            conversation = Conversation(child, plan.limits.timeout_s, on_beat, beat_s, admit)
+            try:
+                answer = conversation.run(plan, on_rendition)
+            except ChildGoneError:
+                raise self._crash(conversation) from None
+            except BaseException:
+                self._kill()
+                raise
         return self._settle(answer, conversation)
 
     def close(self) -> None:
@@ -76,9 +97,16 @@ class Converter:
         if child and (child.process.poll() is not None or not _suits(child, plan)):
             self.close()
         if self._child is None:
-            self._child = spawn(plan.limits)
+            self._child = spawn(plan.limits, self._reach(plan))
             self._jobs_done = 0
         return self._child
+
+    def _reach(self, plan: Plan) -> Reach:
+        roots = tuple(root.absolute() for root in self.roots())
+        reach = Reach((), roots)
+        if reach.covers(plan.source, plan.out_dir):
+            return reach
+        return Reach((plan.source.absolute().parent,), (*roots, plan.out_dir.absolute()))
 
     def _settle(self, answer: dict[str, Any], conversation: Conversation) -> Outcome:
         """Outcome or error of a child that answered; decides whether it may serve again."""
@@ -113,8 +141,11 @@ class Converter:
 
 
 def _suits(child: Child, plan: Plan) -> bool:
-    """Memory and file size are bound for a child's life; a plan with others needs a new one."""
-    return (child.limits.memory_bytes, child.limits.file_bytes) == (
+    """Limits and reach are bound for a child's life; a plan with others needs a new one."""
+    return child.reach.covers(plan.source, plan.out_dir) and (
+        child.limits.memory_bytes,
+        child.limits.file_bytes,
+    ) == (
         plan.limits.memory_bytes,
         plan.limits.file_bytes,
     )

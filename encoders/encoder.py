@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from encoders.picture import Picture
+    from encoders.plan import Settings
 
 
 class Encoder(Protocol):
@@ -19,12 +20,18 @@ class Encoder(Protocol):
     extension: str
     media_type: str
     settings: frozenset[str]
-    """Which of "quality" and "speed" the format can use."""
+    """Which fields of ``encoders.plan.Settings`` the format can use."""
     alpha: bool
     """Whether the format keeps transparency; if not, it is handed a flattened picture."""
+    animated: bool
+    """Whether the format keeps an animation; if not, it is handed the first frame."""
+    embeds: frozenset[str]
+    """Which of "profile", "exif" and "xmp" the format can hold; it is handed no others."""
 
-    def encode(self, picture: "Image", path: Path, quality: int, speed: int) -> None:
-        """Write ``picture`` (mode RGB, or RGBA if ``alpha``) to ``path``, without metadata.
+    def encode(self, picture: "Picture", path: Path, settings: "Settings") -> None:
+        """Write ``picture`` (mode RGB, or RGBA if ``alpha``) to ``path``.
 
-        Any exception but MemoryError and OSError ends the job with ``encode_failed``.
+        Nothing but the picture's own profile, EXIF and XMP may be written beside its pixels. Runs
+        beside other encoders on threads. Any exception but MemoryError and OSError ends the job
+        with ``encode_failed``.
         """

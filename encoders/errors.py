@@ -20,6 +20,7 @@ Every failure of this package is one ``PictureError``; ``code`` says which. The 
     │   └── conversion_failed     an unforeseen error inside the child
     └── the result cannot be made
         ├── decoder_unavailable   ImageMagick is not installed; the message names the package
+        ├── font_unavailable      the font of a watermark is gone or broken
         ├── encode_failed         an encoder refused the picture
         ├── output_too_large      a rendition is over the size limit of one file
         └── disk_full *           the disk has no room for the rendition

@@ -8,9 +8,9 @@ ORIENTATIONS = range(1, 9)
 SIDEWAYS = frozenset({5, 6, 7, 8})
 """Orientations in which the stored width is the upright height."""
 
-_PREFIX = b"Exif\0\0"
+PREFIX = b"Exif\0\0"
 _ENTRY_BYTES = 12
-_BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 
 
 def orientation(block: bytes) -> int:
@@ -18,8 +18,8 @@ def orientation(block: bytes) -> int:
 
     A broken block is no reason to refuse a picture, so anything odd means 1 (upright).
     """
-    tiff = block.removeprefix(_PREFIX)
-    order = _BYTE_ORDERS.get(tiff[:4])
+    tiff = block.removeprefix(PREFIX)
+    order = BYTE_ORDERS.get(tiff[:4])
     if order is None:
         return UPRIGHT
     try:

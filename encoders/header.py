@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from encoders.exif import SIDEWAYS, UPRIGHT
 
+UNSPECIFIED = 2
+"""Code point of ITU-T H.273 for colour primaries or a transfer that are not given."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -21,6 +24,11 @@ class Header:
     orientation: int = UPRIGHT
     alpha_lost: bool = False
     """The file has transparency that its decoder is known to drop (HEIC)."""
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    """What the container says of the colours (nclx, cICP), in the code points of ITU-T H.273."""
+    gain_map: bool = False
+    """A second picture says how to make this one HDR (Ultra HDR, ISO 21496-1, Apple)."""
 
     @property
     def upright(self) -> tuple[int, int]:

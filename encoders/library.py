@@ -24,7 +24,15 @@ def load_decoders() -> None:
     """
     os.environ[_SUFFIX_VARIABLE] = _installed_suffix()
     import wand.image  # noqa: F401, PLC0415 - reads the variable above
-    from PIL import AvifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin  # noqa: F401, PLC0415
+    from PIL import (  # noqa: PLC0415
+        AvifImagePlugin,  # noqa: F401
+        GifImagePlugin,  # noqa: F401
+        Image,
+        JpegImagePlugin,  # noqa: F401
+        PngImagePlugin,  # noqa: F401
+        TiffImagePlugin,  # noqa: F401
+        WebPImagePlugin,  # noqa: F401
+    )
 
     # Sizes are checked against the job's own limits before anything is decoded.
     Image.MAX_IMAGE_PIXELS = None

@@ -3,9 +3,13 @@
 from PIL import Image as Pillow
 
 from encoders.color import to_srgb
-from encoders.geometry import Size, serves
+from encoders.geometry import Area, Layout, Size, serves
 from encoders.plan import Notice
-from encoders.source import Source
+from encoders.slack import NONE, Slack, inner
+
+_GAP = 2.0
+"""Far larger pictures are first averaged in whole squares of pixels, down to this many times the
+target. 12 megapixels to 800: 56 ms instead of 133, SSIM 0.9994 instead of 0.9996; 1.5: 0.9988."""
 
 
 class Pyramid:
@@ -15,30 +19,64 @@ class Pyramid:
     fewer pixels. Pillow resamples RGBA with premultiplied alpha, so edges do not bleed.
     """
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(
+        self,
+        image: Pillow.Image,
+        profile: bytes | None,
+        size: Size | None = None,
+        slack: Slack = NONE,
+    ) -> None:
+        self._source = image
+        self._profile = profile
+        self._covered = inner(image.size, slack)
+        self.size = size or image.size
+        """Width and height of the picture itself, of which ``image`` may be a smaller decode."""
         self._levels: dict[Size, Pillow.Image] = {}
+        self._parts: dict[tuple[Area | None, Size], Pillow.Image] = {}
         self.notice: Notice | None = None
         """Set when the colour profile could not be used."""
 
-    def at(self, size: Size) -> Pillow.Image:
-        """The picture at ``size``: mode RGB or RGBA, sRGB."""
-        if size not in self._levels:
-            self._levels[size] = self._make(size)
-        return self._levels[size]
+    def at(self, layout: Layout) -> Pillow.Image:
+        """What ``layout`` cuts from the picture, at its size: mode RGB or RGBA, sRGB."""
+        key = layout.crop, layout.size
+        if key not in self._parts:
+            self._parts[key] = self._make(layout)
+        return self._parts[key]
 
-    def _make(self, size: Size) -> Pillow.Image:
-        fitting = [level for level in self._levels if serves(level, size)]
+    def _make(self, layout: Layout) -> Pillow.Image:
+        whole = layout.whole(self.size)
+        fitting = [level for level in self._levels if serves(level, whole)]
         if fitting:
-            return _resize(self._levels[min(fitting)], size)
-        converted, notice = to_srgb(_resize(self._source.image, size), self._source.profile)
+            level = self._levels[min(fitting)]
+            return _resize(level, layout.size, self._area(layout.crop, inner(level.size, NONE)))
+        resized = _resize(self._source, layout.size, self._area(layout.crop, self._covered))
+        converted, notice = to_srgb(resized, self._profile)
         self.notice = notice or self.notice
         # Some writers store what they find here: the profile, EXIF, comments.
         converted.info.clear()
+        if layout.crop is None:
+            self._levels[layout.size] = converted
         return converted
 
+    def _area(self, crop: Area | None, covered: Area) -> Area:
+        """``crop``, in pixels of the picture, on an image of which it covers ``covered``."""
+        if crop is None:
+            return covered
+        across = (covered[2] - covered[0]) / self.size[0]
+        down = (covered[3] - covered[1]) / self.size[1]
+        left, top, right, bottom = crop
+        return (
+            covered[0] + left * across,
+            covered[1] + top * down,
+            min(covered[0] + right * across, covered[2]),
+            min(covered[1] + bottom * down, covered[3]),
+        )
 
-def _resize(image: Pillow.Image, size: Size) -> Pillow.Image:
-    if image.size == size:
+
+def _resize(image: Pillow.Image, size: Size, area: Area) -> Pillow.Image:
+    if image.size == size and area == inner(size, NONE):
         return image
-    return image.resize(size, Pillow.Resampling.LANCZOS)
+    if image.mode == "RGBA":
+        # Pillow would premultiply too, but ignore the gap.
+        return _resize(image.convert("RGBa"), size, area).convert("RGBA")
+    return image.resize(size, Pillow.Resampling.LANCZOS, box=area, reducing_gap=_GAP)

@@ -15,6 +15,8 @@ _BUILT_IN = {
     "png": "encoders.png:Png",
     "webp": "encoders.webp:Webp",
     "avif": "encoders.avif:Avif",
+    "gif": "encoders.gif:Gif",
+    "tiff": "encoders.tiff:Tiff",
 }
 _ALIASES = {"jpeg": "jpg"}
 
@@ -60,5 +62,5 @@ def media_type(name: str) -> str:
 
 
 def settings_of(name: str) -> frozenset[str]:
-    """Which of "quality" and "speed" the format of a canonical name can use."""
+    """Which fields of ``encoders.plan.Settings`` the format of a canonical name can use."""
     return load(name).settings

@@ -1,27 +1,23 @@
-"""From a file to upright 8-bit pixels: one decode, with the decoder that its bytes ask for.
+"""From a file to upright 8-bit pixels: one decode, with the decoder that its bytes ask for."""
 
-ImageMagick decodes everything but AVIF: version 6 drops the transparency of AVIF on reading, so
-that is decoded by Pillow (libavif).
-"""
-
-import math
-import resource
-import shutil
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image as Pillow
-from wand.exceptions import CacheError, ResourceLimitError, WandException, WandRuntimeError
-from wand.image import Image
 
-from encoders.complaints import complaints
-from encoders.errors import PictureError, damaged
-from encoders.exif import ORIENTATION_TAG, SIDEWAYS, UPRIGHT
+from encoders import icc
+from encoders.animation import is_animated, open_animation
+from encoders.blocks import Blocks
+from encoders.decoders import Decoded, avif, libwebp, magick, pillow_png, turbo
+from encoders.exif import SIDEWAYS
 from encoders.geometry import Size
 from encoders.header import Header
-from encoders.headers import tiff
-from encoders.pixels import to_pillow
+from encoders.headers import heif, jpeg, png, webp
+from encoders.metadata import exif_of_tiff
+from encoders.picture import Frame
 from encoders.reader import Reader
+from encoders.slack import NONE, Slack, of_scaled, transposed
 
 _TURNS = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -32,183 +28,125 @@ _TURNS = {
     7: Pillow.Transpose.TRANSVERSE,
     8: Pillow.Transpose.ROTATE_90,
 }
-_JPEG_SCALES = range(1, 9)
-_DIRECT = frozenset({"srgb", "gray"})
-_LINEAR = frozenset({"rgb", "lineargray"})
 _OPAQUE = 255
-_NO_MEMORY = "The picture needs more memory than allowed."
-_DECODED_BYTES = 10
-"""Bytes of one pixel inside ImageMagick: four channels of 16 bits, and its readers' buffers."""
+_BLOCKS: dict[str, Callable[[Reader], Blocks]] = {
+    "jpeg": jpeg.blocks,
+    "png": png.blocks,
+    "webp": webp.blocks,
+    "heic": heif.blocks,
+}
+"""Of HEIC only the profile."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A decoded picture: upright, mode RGB, RGBA or CMYK, colours still as in the file."""
+    """A decoded picture: frames upright, mode RGB, RGBA or CMYK, colours still as in the file.
 
-    image: Pillow.Image
-    profile: bytes | None
-
-
-def open_source(path: Path, header: Header, largest: Size, work_dir: Path) -> Source:
-    """Decode the file. ``largest`` is the largest upright size needed: JPEG is shrunk on load.
-
-    ``work_dir`` is a private folder. Raises PictureError damaged_picture or out_of_memory.
+    ``frames`` can be walked through once; animations are decoded frame by frame on the way.
+    ``profile`` describes the colours, whether the file gave it or said it in another way.
     """
-    if header.format == "avif":
-        return _upright(*_read_avif(path, header))
+
+    frames: Iterable[Frame]
+    profile: bytes | None
+    loop: int = 0
+    slack: Slack = NONE
+    """What of every frame lies beyond the picture."""
+    exif: bytes | None = None
+    """A TIFF structure without prefix, as in the file: it may be broken."""
+    xmp: bytes | None = None
+    """A packet, as in the file: it may be broken."""
+    is_rgb: bool = True
+    """The pixels are the file's own, and of three colours: they can be kept as they are."""
+    is_hdr: bool = False
+    """The values are PQ or HLG; ``profile`` maps them to SDR."""
+
+
+def open_source(
+    path: Path, header: Header, largest: Size, work_dir: Path, *, animated: bool = False
+) -> Source:
+    """Decode the file. ``largest`` is the largest upright size needed: JPEG and WebP are shrunk
+    on load.
+
+    ``animated`` asks for all frames. ``work_dir`` is a private folder. Raises PictureError
+    damaged_picture or out_of_memory.
+    """
+    # Of an animated WebP ImageMagick decodes every frame to give the first.
+    if is_animated(header) and (animated or header.format == "webp"):
+        return _open_animation(path, header)
     hint = largest[::-1] if header.orientation in SIDEWAYS else largest
-    image, profile = _read(path, header, hint, work_dir)
-    return _upright(image, profile, header.orientation)
-
-
-def _upright(image: Pillow.Image, profile: bytes | None, orientation: int) -> Source:
-    if orientation in _TURNS:
-        image = image.transpose(_TURNS[orientation])
+    decoded = _decode(path, header, hint, work_dir)
+    image, blocks = decoded.image, decoded.blocks
+    turn = header.orientation if decoded.turn is None else decoded.turn
+    # Only libjpeg rounds up what it covers in part; libwebp fills every pixel.
+    stored = header.width, header.height
+    slack = of_scaled(stored, image.size) if header.format == "jpeg" else NONE
+    if turn in _TURNS:
+        image = image.transpose(_TURNS[turn])
+        slack = transposed(slack, _TURNS[turn])
     if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] == _OPAQUE:
         image = image.convert("RGB")
-    return Source(image, profile)
-
-
-def _read_avif(path: Path, header: Header) -> tuple[Pillow.Image, bytes | None, int]:
-    try:
-        with Pillow.open(path, formats=["AVIF"]) as image:
-            image.load()
-            # Pillow states the rotation of the container as an EXIF orientation.
-            turn = image.getexif().get(ORIENTATION_TAG, UPRIGHT)
-            size = image.size[::-1] if turn in SIDEWAYS else image.size
-            _require(size == header.upright)
-            mode = "RGBA" if image.has_transparency_data else "RGB"
-            return image.convert(mode), image.info.get("icc_profile"), turn
-    except (OSError, ValueError, SyntaxError) as error:
-        raise damaged(f"The AVIF cannot be decoded: {error}") from error
-
-
-def _read(
-    path: Path, header: Header, hint: Size, work_dir: Path
-) -> tuple[Pillow.Image, bytes | None]:
-    with Image() as image:
-        if header.format == "jpeg" and hint != (header.width, header.height):
-            image.options["jpeg:size"] = f"{hint[0]}x{hint[1]}"
-        _magick_read(image, path, header, work_dir)
-        if header.format == "gif":
-            return _on_canvas(image, header), _profile_of(image)
-        _require_size(image.size, header)
-        profile = _profile_of(image)
-        return to_pillow(image, _prepare(image, profile)), profile
-
-
-def _magick_read(image: Image, path: Path, header: Header, work_dir: Path) -> None:
-    """Read the first frame. The path is a plain one of our own: ImageMagick gives a meaning to
-    ``%``, ``[`` and ``*`` in file names, and an extension could suggest another coder."""
-    plain = work_dir / "source"
-    name = header.format.upper()
-    try:
-        _place(path, plain, header)
-        with complaints() as heard:
-            image.read(filename=f"{header.format}:{plain}[0]")
-        _raise_late_error(image)
-    except ResourceLimitError as error:
-        raise PictureError("out_of_memory", _NO_MEMORY) from error
-    except WandException as error:
-        if _starved(error, header):
-            raise PictureError("out_of_memory", _NO_MEMORY) from error
-        raise damaged(f"The {name} cannot be decoded: {_reason(error)}.") from error
-    finally:
-        plain.unlink(missing_ok=True)
-    if heard:
-        raise damaged(f"The {name} is damaged: {heard[0]}.")
-
-
-def _raise_late_error(image: Image) -> None:
-    """Version 7 returns a TIFF that breaks off, black from there, as if the read had succeeded,
-    and Wand looks for an error only where it failed."""
-    error = image.get_exception()
-    if error and not isinstance(error, Warning):
-        raise error
-
-
-def _place(path: Path, plain: Path, header: Header) -> None:
-    """Make the source readable as ``plain``.
-
-    Where libtiff decodes JPEG inside TIFF it obeys half of the orientation: it mirrors but does
-    not turn. A copy that says "upright" makes every kind of TIFF come out as it is stored.
-    """
-    if header.format != "tiff" or header.orientation == UPRIGHT:
-        plain.symlink_to(path)
-        return
-    shutil.copyfile(path, plain)
-    with plain.open("r+b") as file:
-        at, upright = tiff.upright_patch(Reader(file, plain.stat().st_size))
-        file.seek(at)
-        file.write(upright)
-
-
-def _starved(error: WandException, header: Header) -> bool:
-    """Whether memory was the cause: allocations fail with CacheError, and the PNG reader fails
-    without a word. Then only the address space tells a huge picture from a broken one."""
-    if isinstance(error, CacheError):
-        return True
-    needed = header.width * header.height * _DECODED_BYTES
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return _is_silent(error) and limit != resource.RLIM_INFINITY and used + needed > limit
-
-
-def _reason(error: WandException) -> str:
-    """ImageMagick's own words up to the file name, which is nobody's business."""
-    words = "" if _is_silent(error) else str(error).partition("`")[0].strip(" .")
-    return words or "its data is broken"
-
-
-def _is_silent(error: WandException) -> bool:
-    """Wand raises this when ImageMagick failed and gave no reason."""
-    return isinstance(error, WandRuntimeError)
-
-
-def _require_size(size: Size, header: Header) -> None:
-    """The decoder must deliver what the header promised, or one of libjpeg's scales of it."""
-    stored = header.width, header.height
-    scaled = any(
-        size == (math.ceil(stored[0] * scale / 8), math.ceil(stored[1] * scale / 8))
-        for scale in _JPEG_SCALES
+    profile, is_hdr = (None, False) if decoded.converted else _profile(header, blocks)
+    return Source(
+        (Frame(image),),
+        profile,
+        slack=slack,
+        exif=blocks.exif,
+        xmp=blocks.xmp,
+        is_rgb=image.mode != "CMYK" and not decoded.converted,
+        is_hdr=is_hdr,
     )
-    _require(size == stored or (header.format == "jpeg" and scaled))
 
 
-def _require(expected: bool) -> None:
-    if not expected:
-        raise damaged("The picture data has another size than the header says.")
+def _open_animation(path: Path, header: Header) -> Source:
+    found = open_animation(path, header)
+    turn = _TURNS.get(found.orientation)
+    frames = found.frames
+    if turn is not None:
+        frames = (Frame(frame.image.transpose(turn), frame.duration_ms) for frame in found.frames)
+    return Source(frames, found.profile, found.loop)
 
 
-def _prepare(image: Image, profile: bytes | None) -> str:
-    """Bring ``image`` into a colour space that can be exported; the Pillow mode to export."""
-    space = _colorspace_of(image)
-    if space == "cmyk" and not image.alpha_channel:
-        return "CMYK"
-    if space not in _DIRECT and not (profile and space in _LINEAR):
-        image.transform_colorspace("srgb")
-    return "RGBA" if image.alpha_channel else "RGB"
+def _decode(path: Path, header: Header, hint: Size, work_dir: Path) -> Decoded:
+    """By the library that is best at the format, else by ImageMagick."""
+    if header.format == "avif":
+        return avif.decode(path, header)
+    decoded: Decoded | None = None
+    if header.format == "jpeg":
+        decoded = turbo.decode(path, header, hint)
+    elif header.format == "webp":
+        decoded = libwebp.decode(path, header, hint)
+    elif header.format == "png":
+        decoded = pillow_png.decode(path, header)
+    decoded = decoded or magick.decode(path, header, hint, work_dir)
+    return replace(decoded, blocks=_blocks(path, header, decoded.blocks))
 
 
-def _colorspace_of(image: Image) -> str:
-    try:
-        return str(image.colorspace)
-    except IndexError:
-        # Wand's table for ImageMagick 6 ends before this last member.
-        return "lineargray"
+def _blocks(path: Path, header: Header, found: Blocks) -> Blocks:
+    """What stands beside the pixels, by our own reading where the decoder's is another's."""
+    if header.format == "tiff":
+        return replace(found, exif=exif_of_tiff(path))
+    if header.format not in _BLOCKS:
+        return found
+    with path.open("rb") as file:
+        read = _BLOCKS[header.format](Reader(file, path.stat().st_size))
+    if header.format == "heic":
+        return replace(found, profile=read.profile)
+    return read
 
 
-def _profile_of(image: Image) -> bytes | None:
-    profile: bytes | None = image.profiles["icc"] or image.profiles["icm"]
-    return profile
+def _profile(header: Header, blocks: Blocks) -> tuple[bytes | None, bool]:
+    """The file's word on its colours, and whether it is HDR's.
 
-
-def _on_canvas(image: Image, header: Header) -> Pillow.Image:
-    """The first frame of a GIF at its place on the canvas, which is transparent elsewhere."""
-    left, top = image.page_x, image.page_y
-    frame = to_pillow(image, _prepare(image, None)).convert("RGBA")
-    if frame.size == (header.width, header.height):
-        return frame
-    canvas = Pillow.new("RGBA", (header.width, header.height))
-    canvas.paste(frame, (left, top))
-    return canvas
+    That the values are HDR's outweighs a profile; else the profile is more exact than code points,
+    and these are than gamma. In PNG code points come first (third edition, section 4.3).
+    """
+    primaries, transfer = header.primaries, header.transfer
+    if blocks.profile and transfer not in icc.HDR:
+        primaries, transfer = icc.code_points_in(blocks.profile) or (primaries, transfer)
+    stated = icc.from_code_points(primaries, transfer)
+    if transfer in icc.HDR:
+        return stated, True
+    if stated and header.format == "png":
+        return stated, False
+    gamma = icc.from_gamma(blocks.gamma, blocks.chromaticities)
+    return blocks.profile or stated or gamma, False

@@ -14,7 +14,8 @@ from encoders.sniff import EXTENSIONS
 from jobs import bells, names, queue
 from jobs.errors import Conflict, InvalidSpec
 from jobs.models import Job, Reference
-from jobs.spec import Box, JobSpec, Settings
+from jobs.spec import JobSpec
+from jobs.spec_format import Output, SettingsSpec
 from jobs.staging import Staged
 from jobs.states import IN_FLIGHT
 
@@ -37,29 +38,33 @@ def outputs(spec: JobSpec, reference: str, stem: str, source_format: str) -> tup
     Raises InvalidSpec where two of them would share one file name.
     """
     found = [
-        _variant(registry.canonical(name) or name, each.settings, box, reference, stem)
+        _variant(registry.canonical(name) or name, each.settings, output, reference, stem)
         for name, each in spec.formats.items()
-        for box in each.boxes
+        for output in each.outputs
     ]
     if spec.keep_original:
         original = names.output_name(reference, stem, EXTENSIONS[source_format], None)
         if any(output.name == original for output in found):
             raise InvalidSpec(
                 "name_taken",
-                f"{original}: keepOriginal and a format without sizes would share this name",
+                f"{original}: keepOriginal and a native size would share this name; give that size"
+                " a `name`",
                 field="job.keepOriginal",
             )
         found.append(Variant(original, ORIGINAL))
     return tuple(found)
 
 
-def _variant(name: str, chosen: Settings, box: Box | None, reference: str, stem: str) -> Variant:
+def _variant(
+    format_name: str, chosen: SettingsSpec, output: Output, reference: str, stem: str
+) -> Variant:
+    extension = registry.extension(format_name)
     return Variant(
-        names.output_name(reference, stem, registry.extension(name), box),
-        name,
-        box,
-        chosen.quality,
-        chosen.speed,
+        names.output_name(reference, stem, extension, output.box, output.name),
+        format_name,
+        output.look,
+        chosen.encoding(),
+        output.metadata,
         asked=tuple(sorted(chosen.model_fields_set)),
     )
 

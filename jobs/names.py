@@ -1,6 +1,7 @@
 """Names of outputs: made from the content's reference, the upload's name and the requested box.
 
 {reference}_{stem}_{height}_{width}_.{ext}    a size
+{reference}_{stem}_{name}.{ext}               a size that has a name
 {reference}_{stem}.{ext}                      the native size, or the kept original
 """
 
@@ -24,8 +25,18 @@ def safe_stem(upload_name: str) -> str:
     return f"{number[1]}-{safe[number.end() :]}" if number else safe
 
 
-def output_name(reference: str, stem: str, extension: str, box: tuple[int, int] | None) -> str:
+def output_name(
+    reference: str,
+    stem: str,
+    extension: str,
+    box: tuple[int, int] | None,
+    name: str | None = None,
+) -> str:
     """The file name of one output; `box` is (width, height) as requested, None the native size."""
+    if name is not None:
+        # `{hash}` with the stem `1` and the name `x` would be `{hash}_1` with the stem `x`.
+        stem = f"{FALLBACK_STEM}-{stem}" if stem.isdecimal() else stem
+        return f"{reference}_{stem}_{name}.{extension}"
     if box is None:
         return f"{reference}_{stem}.{extension}"
     width, height = box

@@ -1,6 +1,7 @@
 """What a worker does with a wake-up: claim the best job, convert, deliver, finish."""
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,7 +18,7 @@ from encoders.converter import Converter
 from encoders.errors import PictureError
 from encoders.limits import Limits
 from encoders.plan import Outcome, Plan, Rendition
-from jobs import cluster, deliveries, intake, leases, names, outcomes, staging, transitions
+from jobs import cluster, deliveries, house, intake, leases, names, outcomes, staging, transitions
 from jobs.leases import LeaseLost
 from jobs.models import Job
 from jobs.models import Rendition as RenditionRow
@@ -35,7 +36,7 @@ NOT_OURS = "job %s was given to somebody else meanwhile"
 TICK_S = 1.0
 SHOW_PROGRESS_S = 1.0  # shorter jobs are over before anybody asks how far they are
 
-converter = Converter()
+converter = Converter(roots=house.roots, budget=house.budget)
 
 
 class HandedBack(Exception):
@@ -140,6 +141,7 @@ def limits() -> Limits:
         max_side=config.max_side,
         max_frames=config.max_frames,
         timeout_s=float(config.job_timeout),
+        threads=max(1, (os.cpu_count() or 1) // config.max_workers),
     )
 
 
@@ -150,6 +152,7 @@ def _convert(job: Job, spec: JobSpec, pulse: "Pulse") -> Outcome:
         out_dir=out_dir,
         variants=intake.outputs(spec, job.reference_id, job.stem, job.source_format),
         limits=limits(),
+        fonts_dir=settings.PIXERVE.fonts_dir,
     )
     return converter.convert(plan, on_beat=pulse.beat, beat_s=TICK_S, on_rendition=pulse.made)
 

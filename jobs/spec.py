@@ -10,9 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from django.conf import settings
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -20,7 +18,6 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from delivery import backends
@@ -28,45 +25,25 @@ from delivery.addresses import AddressPolicy
 from delivery.errors import DeliveryError
 from delivery.http import check_headers, check_url
 from encoders import registry
+from jobs import names
 from jobs.errors import InvalidSpec
+from jobs.spec_format import LIST, OBJECT, FormatSpec
+from jobs.strict import Strict, judged
 
-DEFAULT_QUALITY = 80
-DEFAULT_SPEED = 6
 MAX_PRIORITY = 1000
 MAX_SUB_DIR = 200
-ANY_SIDE = 2**31 - 1
 MAX_KEYS = 8  # of one type
 MAX_KEY = 128
 _WORDS = {"extra_forbidden": "unknown field", "missing": "required"}
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-
-Box = tuple[int, int]
+# What pydantic puts into the place of an error beside the token's own words.
+_NO_FIELDS = frozenset({"[key]", LIST, OBJECT})
 
 
 def callback_policy() -> AddressPolicy:
     """Which addresses and ports a callback may go to."""
     config = settings.PIXERVE
     return AddressPolicy(config.callback_allow_private, ports=config.callback_ports)
-
-
-def _judged(info: ValidationInfo) -> bool:
-    """False for an accepted job that is read back: the limits of today do not judge it again."""
-    return not info.context
-
-
-def _size(value: object, info: ValidationInfo) -> object:
-    """`[w, h]`, or `[s]` for the box s × s."""
-    if not isinstance(value, list | tuple) or len(value) not in {1, 2}:
-        raise PydanticCustomError("size", "write a size as [width, height] or [side]")
-    longest = settings.PIXERVE.max_side if _judged(info) else ANY_SIDE
-    for side in value:
-        if type(side) is not int or not 1 <= side <= longest:
-            raise PydanticCustomError(
-                "size",
-                "a side is a whole number of pixels from 1 to {longest}",
-                {"longest": longest},
-            )
-    return tuple(value)
 
 
 def _format_name(value: object) -> object:
@@ -98,7 +75,7 @@ def _storage_key_or_keys(value: object) -> object:
 
 def _url(value: str, info: ValidationInfo) -> str:
     try:
-        if _judged(info):
+        if judged(info):
             check_url(value, callback_policy())
     except DeliveryError as error:
         raise PydanticCustomError(error.code, "{message}", {"message": error.message}) from None
@@ -133,35 +110,7 @@ def _secret(value: Any, handler: ValidatorFunctionWrapHandler) -> dict[str, str]
         raise PydanticCustomError("headers", "an object of header names to strings") from None
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        strict=True,
-        frozen=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        hide_input_in_errors=True,
-    )
-
-
-class Settings(_Strict):
-    """`quality` 1–100; `speed` 0 (smallest file) … 10 (fastest)."""
-
-    quality: int = Field(DEFAULT_QUALITY, ge=1, le=100)
-    speed: int = Field(DEFAULT_SPEED, ge=0, le=10)
-
-
-class FormatSpec(_Strict):
-    """One output format: how to encode it and in which boxes; no sizes means the native size."""
-
-    settings: Settings = Settings()
-    sizes: list[Annotated[Any, BeforeValidator(_size)]] = Field(default_factory=list)
-
-    @property
-    def boxes(self) -> tuple[Box | None, ...]:
-        return tuple((size[0], size[-1]) for size in self.sizes) or (None,)
-
-
-class JobSpec(_Strict):
+class JobSpec(Strict):
     """What the token asked for. `as_sent()` is the form that is stored and shown."""
 
     completion_callback: Annotated[str, AfterValidator(_url)] | None = None
@@ -196,25 +145,28 @@ class JobSpec(_Strict):
             raise _at("directHost", "no destination: set directHost, or name a key in storageKeys")
         if not self.formats and not self.keep_original:
             raise _at("formats", "nothing to make: name a format, or set keepOriginal")
-        if _judged(info):
+        if judged(info):
             self._check_count()
         self._check_twins()
         return self
 
     def _check_count(self) -> None:
         most = settings.PIXERVE.max_variants
-        count = sum(len(each.boxes) for each in self.formats.values()) + self.keep_original
+        count = sum(len(each.sizes) or 1 for each in self.formats.values()) + self.keep_original
         if count > most:
             raise _at("formats", f"{count} outputs; at most {most} are made of one picture")
 
     def _check_twins(self) -> None:
-        seen: set[tuple[str, Box | None]] = set()
+        """Two outputs of one name: `jpg` and `jpeg` are one format, and share an extension."""
+        seen: set[str] = set()
         for name, each in self.formats.items():
-            for index, box in enumerate(each.boxes):
-                twin = (registry.canonical(name) or name, box)
+            extension = registry.extension(registry.canonical(name) or name)
+            for index, output in enumerate(each.outputs):
+                twin = names.output_name("", "", extension, output.box, output.name)
                 if twin in seen:
                     raise _at(
-                        f"formats.{name}.sizes[{index}]", "two outputs would share one file name"
+                        f"formats.{name}.sizes[{index}]",
+                        "two outputs would share one file name; give one a `name`",
                     )
                 seen.add(twin)
 
@@ -242,7 +194,7 @@ def _path(location: tuple[int | str, ...]) -> str:
     """`("formats", "jpg", "sizes", 0)` → `job.formats.jpg.sizes[0]`."""
     path = "job"
     for part in location:
-        if part != "[key]":
+        if part not in _NO_FIELDS:
             path += f"[{part}]" if isinstance(part, int) else f".{part}"
     return path[:200]
 

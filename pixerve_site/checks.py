@@ -4,6 +4,7 @@ pixerve.E001  the upload secret is the staff key, or the secret both come from
 pixerve.E002  PIXERVE_JWT_KEYS holds no usable key
 pixerve.E003  a folder cannot be made or written
 pixerve.W001  a PIXERVE_ variable that is no setting
+pixerve.I001  the kernel cannot hold converter children back as it might
 """
 
 import os
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004
 
+from encoders.sandbox import powers
 from jobs import tokens
 from pixerve_site.config import unknown_names
 
@@ -89,3 +91,13 @@ def check_unknown_names(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessag
         )
         for name, near in unknown_names(os.environ).items()
     ]
+
+
+@register("pixerve")
+def check_sandbox(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Without seccomp or Landlock, limits and policy.xml have to do."""
+    found = powers()
+    if found.seccomp and found.landlock:
+        return []
+    hint = "Linux 5.13 or newer on x86-64 or arm64 has both; a container runtime may hide them."
+    return [Info(f"Converter children run with {found}.", hint=hint, id="pixerve.I001")]

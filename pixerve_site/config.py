@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from encoders.budget import LEAST_MB, default_budget_mb
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PIXERVE_"
 # Read by the bootstrap script or by this module itself, not fields of Config.
@@ -117,6 +119,7 @@ class Config(BaseModel):
 
     data_dir: Path = Path("data")
     serve_dir: Path = Path("serve")
+    fonts_dir: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=1, le=65535)
     public_url: Annotated[str, BeforeValidator(_http_origin)] = ""
@@ -146,6 +149,7 @@ class Config(BaseModel):
     max_pixels: Pixels = Field(100_000_000, ge=1)
     max_side: int = Field(16384, ge=1, le=65535)
     max_frames: int = Field(500, ge=1)
+    memory_mb: int = Field(default_factory=default_budget_mb, ge=LEAST_MB)
     max_variants: int = Field(64, ge=1, le=1000)
     job_timeout: Duration = Field(300, ge=1, le=86400)
     stop_grace: Duration = Field(30, ge=5, le=3600)
@@ -245,13 +249,15 @@ def load(environ: Mapping[str, str]) -> Config:
         config = Config(**fields)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
-    return config.model_copy(
-        update={
-            "data_dir": (PROJECT_ROOT / config.data_dir).resolve(),
-            "serve_dir": (PROJECT_ROOT / config.serve_dir).resolve(),
-            "local_roots": tuple((PROJECT_ROOT / each).resolve() for each in config.local_roots),
-        }
-    )
+    folders: dict[str, Any] = {
+        name: (PROJECT_ROOT / folder).resolve()
+        for name in ("data_dir", "serve_dir", "fonts_dir")
+        if (folder := getattr(config, name)) is not None
+    }
+    if config.fonts_dir is not None and not folders["fonts_dir"].is_dir():
+        raise ConfigError(f"{PREFIX}FONTS_DIR: there is no such folder (got {config.fonts_dir})")
+    folders["local_roots"] = tuple((PROJECT_ROOT / each).resolve() for each in config.local_roots)
+    return config.model_copy(update=folders)
 
 
 @cache

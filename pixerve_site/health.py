@@ -2,6 +2,7 @@
 
 import platform
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from encoders.sandbox import powers
 from jobs import queue, staging, storages
 from jobs.api import auth, schemas
 from pixerve_site import version
@@ -115,6 +117,7 @@ class ReadyzView(APIView):
             answer["checks"] = checks
             # A storage that is down makes this server no less ready: its deliveries wait.
             answer["storages"] = storages.describe() if checks["database"]["ok"] else {}
+            answer["sandbox"] = asdict(powers())
         return JsonResponse(answer, status=200 if ready else 503)
 
 

@@ -1,12 +1,16 @@
 """GIF (87a, 89a): the canvas, and a walk over the blocks to count the frames."""
 
+from collections.abc import Iterator
+
 from encoders.errors import PictureError, damaged
 from encoders.header import Header
 from encoders.reader import Reader
 
 _IMAGE, _EXTENSION, _TRAILER = 0x2C, 0x21, 0x3B
 _MAX_SUB_BLOCKS = 1_000_000
-_CHUNK = 1 << 16
+_MAX_FRAMES = 10_000
+"""Nobody looks at more; the rest of the file is not even counted."""
+_CHUNK = 1 << 13
 _TABLE_FLAG, _TABLE_SIZE = 0x80, 0x07
 
 
@@ -15,14 +19,25 @@ def parse(reader: Reader) -> Header:
 
     A missing trailer, or rubbish after a whole frame, is forgiven as every viewer does.
     """
+    width, height = _canvas(reader)
+    walk = _Walk(reader)
+    width, height = walk.first_frame(width, height)
+    return Header("gif", width, height, walk.count_frames())
+
+
+def places(reader: Reader) -> Iterator[tuple[int, int, int, int]]:
+    """Left, top, width and height of each frame that ``parse`` counts."""
+    _canvas(reader)
+    yield from _Walk(reader).places()
+
+
+def _canvas(reader: Reader) -> tuple[int, int]:
     reader.skip(6)
     width, height = reader.uint(2, "little"), reader.uint(2, "little")
     flags = reader.uint(1)
     reader.skip(2)
     _skip_table(reader, flags)
-    walk = _Walk(reader)
-    width, height = walk.first_frame(width, height)
-    return Header("gif", width, height, walk.count_frames())
+    return width, height
 
 
 class _Walk:
@@ -43,12 +58,14 @@ class _Walk:
 
     def count_frames(self) -> int:
         """The frames of the file, the first included."""
-        frames = 1
-        while self._reader.left and self._find_image():
-            if self._reader.left:
-                self._image()
-            frames += 1
-        return frames
+        return 1 + sum(1 for _ in self.places())
+
+    def places(self) -> Iterator[tuple[int, int, int, int]]:
+        """The frames from here on; of one that breaks off right at its start only zeros."""
+        for _ in range(_MAX_FRAMES):
+            if not self._reader.left or not self._find_image():
+                return
+            yield self._image() if self._reader.left else (0, 0, 0, 0)
 
     def _find_image(self) -> bool:
         """Skip extensions; True at an image, False at the end or at rubbish."""

@@ -3,41 +3,69 @@
 import struct
 from collections.abc import Iterator
 
+from encoders.blocks import PROFILE_LIMIT, Blocks
 from encoders.errors import PictureError, damaged
-from encoders.header import Header
+from encoders.header import UNSPECIFIED, Header
 from encoders.reader import Reader
 
 _META_LIMIT = 4 << 20
 _FULL_BOX = 4
+_GAIN_MAPS = (b"urn:com:apple:photo:2020:aux:hdrgainmap\0", b"tmap")
+"""An auxiliary picture of Apple's, an item of ISO 21496-1."""
 _ALPHA = (b"urn:mpeg:hevc:2015:auxid:1\0", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
 
 
 def parse_avif(reader: Reader) -> Header:
     """Upright size. A clean aperture (clap) is not applied, as the decoder ignores it."""
-    meta, moov = _top_boxes(reader)
-    width, height = _primary_size(meta, crop=False)
-    return Header("avif", width, height, _samples(moov))
+    return _parse(reader, "avif", crop=False)
 
 
 def parse_heic(reader: Reader) -> Header:
     """Upright size after the clean aperture, which the decoder applies."""
+    return _parse(reader, "heic", crop=True)
+
+
+def blocks(reader: Reader) -> Blocks:
+    """The profile of the primary picture: ImageMagick 6 does not hand it on."""
+    meta, _ = _top_boxes(reader)
+    for name, body in _primary_properties(meta):
+        if name == b"colr" and body[:4] in (b"prof", b"rICC"):
+            return Blocks(profile=body[4 : 4 + PROFILE_LIMIT])
+    return Blocks()
+
+
+def _parse(reader: Reader, name: str, *, crop: bool) -> Header:
     meta, moov = _top_boxes(reader)
-    width, height = _primary_size(meta, crop=True)
-    alpha = any(urn in meta for urn in _ALPHA)
-    return Header("heic", width, height, _samples(moov), alpha_lost=alpha)
+    properties = _primary_properties(meta)
+    width, height = _size(properties, crop=crop)
+    primaries, transfer = _nclx(properties)
+    return Header(
+        name,
+        width,
+        height,
+        _samples(moov),
+        alpha_lost=name == "heic" and any(urn in meta for urn in _ALPHA),
+        primaries=primaries,
+        transfer=transfer,
+        gain_map=any(sign in meta for sign in _GAIN_MAPS),
+    )
 
 
 def _top_boxes(reader: Reader) -> tuple[bytes, bytes]:
-    """The bodies of ``meta`` and ``moov`` (empty if there is none)."""
+    """The bodies of ``meta`` and ``moov`` (empty if there is none).
+
+    Whatever follows the picture and is no box of these is left alone, as phones and users add it.
+    """
     found = {b"meta": b"", b"moov": b""}
+    has_data = False
     while reader.left >= 8:  # noqa: PLR2004 - the bytes of a box header
-        length, name = reader.uint(4), reader.take(4)
-        used = 8
-        if length == 1:
-            length, used = reader.uint(8), 16
-        body = reader.left if length == 0 else length - used
+        name, body = _box_head(reader)
+        is_ours = name in found or name == b"mdat"
+        if not 0 <= body <= reader.left and not is_ours and has_data and found[b"meta"]:
+            break
         if body < 0:
             raise damaged("The file has a box with an impossible length.")
+        has_data = has_data or name == b"mdat"
         if name in found and not found[name]:
             if body > _META_LIMIT:
                 raise damaged("The file has an absurdly large header.")
@@ -47,6 +75,16 @@ def _top_boxes(reader: Reader) -> tuple[bytes, bytes]:
     if not found[b"meta"]:
         raise PictureError("unsupported_type", "The file is a video without a still picture.")
     return found[b"meta"], found[b"moov"]
+
+
+def _box_head(reader: Reader) -> tuple[bytes, int]:
+    """Name and length of the body; negative if it cannot be."""
+    length, name = reader.uint(4), reader.take(4)
+    if length == 0:
+        return name, reader.left
+    if length == 1:
+        return name, reader.uint(8) - 16 if reader.left >= 8 else -1  # noqa: PLR2004
+    return name, length - 8
 
 
 def _boxes(data: bytes, start: int = 0) -> Iterator[tuple[bytes, bytes]]:
@@ -66,13 +104,14 @@ def _child(data: bytes, name: bytes, start: int = 0) -> bytes:
     raise damaged(f"The file has no '{name.decode()}' box.")
 
 
-def _primary_size(meta: bytes, *, crop: bool) -> tuple[int, int]:
+def _primary_properties(meta: bytes) -> list[tuple[bytes, bytes]]:
+    """Name and body of each property of the primary item, in their order."""
     try:
         primary = _primary_item(_child(meta, b"pitm", _FULL_BOX))
         properties = _child(meta, b"iprp", _FULL_BOX)
         available = list(_boxes(_child(properties, b"ipco")))
         used = _associations(_child(properties, b"ipma"), primary)
-        return _size([available[index - 1] for index in used if index], crop=crop)
+        return [available[index - 1] for index in used if index]
     except (struct.error, IndexError) as error:
         raise damaged("The file has a broken list of picture properties.") from error
 
@@ -102,6 +141,13 @@ def _associations(body: bytes, wanted: int) -> list[int]:
 
 
 def _size(properties: list[tuple[bytes, bytes]], *, crop: bool) -> tuple[int, int]:
+    try:
+        return _turned_size(properties, crop=crop)
+    except (struct.error, IndexError) as error:
+        raise damaged("The file has a broken picture property.") from error
+
+
+def _turned_size(properties: list[tuple[bytes, bytes]], *, crop: bool) -> tuple[int, int]:
     width = height = 0
     for name, body in properties:
         if name == b"ispe":
@@ -112,6 +158,14 @@ def _size(properties: list[tuple[bytes, bytes]], *, crop: bool) -> tuple[int, in
         elif name == b"irot" and body[0] & 1:
             width, height = height, width
     return width, height
+
+
+def _nclx(properties: list[tuple[bytes, bytes]]) -> tuple[int, int]:
+    """Primaries and transfer (ITU-T H.273) of the first colour property that gives them."""
+    for name, body in properties:
+        if name == b"colr" and body.startswith(b"nclx") and len(body) >= 8:  # noqa: PLR2004
+            return int.from_bytes(body[4:6], "big"), int.from_bytes(body[6:8], "big")
+    return UNSPECIFIED, UNSPECIFIED
 
 
 def _samples(moov: bytes) -> int:

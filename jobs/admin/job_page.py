@@ -1,39 +1,23 @@
 """What the page of one job shows: instructions, renditions, timings, mishaps, callbacks."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 from django.urls import reverse
 
-from encoders.plan import ORIGINAL
 from jobs import deliveries, links
 from jobs.admin.actions import ACTIONS
 from jobs.admin.base import elapsed, span
+from jobs.admin.wishes import asked_outputs
 from jobs.models import HostedFile, Job, Rendition
-from jobs.spec import DEFAULT_QUALITY, DEFAULT_SPEED, destinations_of
+from jobs.spec import destinations_of
 
 SHOWN_BY_BROWSERS = {"image/jpeg", "image/png", "image/webp", "image/avif", "image/gif"}
 LARGEST_THUMBNAIL = 5 * 2**20
 MOST_RECORDS = 20
 # The parts that follow each other in time; `total` and `cpu` are measures of all conversion.
 STEPS = ("queued", "decode", "resize", "encode", "deliver")
-
-
-def asked_outputs(spec: dict[str, Any]) -> Iterator[dict[str, str | int]]:
-    """One row for each output that the instructions ask for."""
-    for name, each in spec.get("formats", {}).items():
-        settings = each.get("settings", {})
-        for size in each.get("sizes") or [None]:
-            yield {
-                "format": name,
-                "size": "native size" if size is None else f"{size[0]} × {size[-1]}",
-                "quality": settings.get("quality", DEFAULT_QUALITY),
-                "speed": settings.get("speed", DEFAULT_SPEED),
-            }
-    if spec.get("keepOriginal"):
-        yield {"format": ORIGINAL, "size": "as uploaded", "quality": "—", "speed": "—"}
 
 
 def destinations(spec: dict[str, Any]) -> list[str]:

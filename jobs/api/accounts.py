@@ -8,7 +8,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import IntegrityError, transaction
 from django.http import JsonResponse
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -49,8 +49,13 @@ class Registration(_Strict):
         return attrs
 
 
+@extend_schema_field({"$ref": "#/components/schemas/JobSpec"})
+class JobField(serializers.DictField):
+    """Any object here: `jobs.spec.parse` judges it."""
+
+
 class TokenRequest(_Strict):
-    job = serializers.DictField()
+    job = JobField()
     lifetime = serializers.IntegerField(min_value=1, default=DEFAULT_LIFETIME_S)
 
 

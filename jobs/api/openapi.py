@@ -3,6 +3,7 @@
 from typing import Any
 
 from jobs.api.problems import CONTENT_TYPE
+from jobs.spec import JobSpec
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _BYTES = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
@@ -29,8 +30,10 @@ FILES: dict[str, Any] = {
 
 
 def finish(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular: `/files` is no API view, and problems have a type of their own."""
+    """A hook of drf-spectacular: `/files` is no API view, problems have a type of their own, and
+    the shape of a token's `job` is known to pydantic."""
     result["paths"]["/files/{path}"] = {"get": FILES}
+    result["components"]["schemas"] |= job_schemas()
     for methods in result["paths"].values():
         for call in methods.values():
             for answer in call["responses"].values():
@@ -41,3 +44,10 @@ def finish(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
 def _mark_problem(content: dict[str, Any]) -> None:
     if content.get("application/json", {}).get("schema") == _PROBLEM:
         content[CONTENT_TYPE] = content.pop("application/json")
+
+
+def job_schemas() -> dict[str, Any]:
+    """JobSpec and what it is made of, as components: what a token's `job` may be."""
+    whole = JobSpec.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts: dict[str, Any] = whole.pop("$defs")
+    return {"JobSpec": whole, **parts}

@@ -275,6 +275,7 @@ class Ready(Shape):
     status = serializers.CharField()
     checks = serializers.DictField(required=False)
     storages = serializers.DictField(required=False)
+    sandbox = serializers.DictField(required=False)
 
 
 class Version(Shape):

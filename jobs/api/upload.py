@@ -68,8 +68,9 @@ class UploadView(APIView):
         operation_id="upload",
         auth=schemas.UPLOADER,
         summary="Upload one or several pictures",
-        description="The token's `job` says what is made of each. Several `file` parts give"
-        " `{uploads: [...]}` with a result each.",
+        description="The token's `job` says what is made of each; its shape is the schema"
+        " [JobSpec](#/components/schemas/JobSpec). Several `file` parts give `{uploads: [...]}`"
+        " with a result each.",
         request={"multipart/form-data": schemas.UPLOAD_FORM},
         responses={
             202: schemas.Accepted,

@@ -8,11 +8,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs.admin.job_page import asked_outputs, timing_bars
+from jobs.admin.job_page import timing_bars
+from jobs.admin.wishes import _WORDS, asked_outputs
 from jobs.models import Callback, CallbackAttempt, CallbackState, Event, Failure, HostedFile, Job
+from jobs.spec_format import SettingsSpec, SizeSpec
 from jobs.states import State
 from tests.admin.conftest import HOSTILE, MakeJob, host
 from tests.jobs.making import owe
+from tests.jobs.specs import EVERYTHING
 from tests.server import EXAMPLE_JOB
 
 
@@ -120,7 +123,10 @@ def test_hostile_text_stays_text(staff: Client, make_job: MakeJob) -> None:
         error_message=HOSTILE,
         warnings=[{"code": HOSTILE, "message": HOSTILE}],
         spec={
-            "formats": {HOSTILE: {"sizes": [[1, 1]], "settings": {"quality": HOSTILE}}},
+            "formats": {
+                HOSTILE: {"sizes": [[1, 1]], "settings": {"quality": HOSTILE}},
+                "jpg": {"watermark": {"text": HOSTILE}, "flip": HOSTILE, "trim": HOSTILE},
+            },
             "storageKeys": {"s3": HOSTILE},
             "completionCallback": HOSTILE,
             "subDir": HOSTILE,
@@ -156,16 +162,36 @@ def test_queries_do_not_grow_with_renditions_and_attempts(staff: Client, make_jo
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"formats": {"jpg": {}}}, [("jpg", "native size", 80, 6)]),
+        ({"formats": {"jpg": {}}}, [("jpg", "native size", 80, 6, "")]),
         (
             {"formats": {"webp": {"settings": {"quality": 9, "speed": 1}, "sizes": [[8], [8, 6]]}}},
-            [("webp", "8 × 8", 9, 1), ("webp", "8 × 6", 9, 1)],
+            [("webp", "8 × 8", 9, 1, ""), ("webp", "8 × 6", 9, 1, "")],
         ),
-        ({"keepOriginal": True}, [("original", "as uploaded", "—", "—")]),
+        ({"keepOriginal": True}, [("original", "as uploaded", "—", "—", "")]),
     ],
 )
 def test_instructions_in_words(spec: dict[str, Any], expected: list[tuple[Any, ...]]) -> None:
     assert [tuple(row.values()) for row in asked_outputs(spec)] == expected
+
+
+def test_every_option_has_words(staff: Client, make_job: MakeJob) -> None:
+    fields = {
+        field.alias for model in (SizeSpec, SettingsSpec) for field in model.model_fields.values()
+    }
+    assert fields - {"quality", "speed", "box", "name", "fit"} == set(_WORDS)
+    first, _, thumb, full = asked_outputs(EVERYTHING)
+    assert first["size"] == "80 × 60, cover"
+    assert first["also"] == (
+        "progressive, chroma 4:4:4, 64 colours, rotated by 90°, flipped both ways, border trimmed"
+        " (tolerance 10), towards north-east, enlarged if small, background #f80, grey,"
+        " blurred by 0.5, sharpened by 1, watermark “© two\nlines” (font DejaVu Serif, size 14,"
+        " color #ff000080, opacity 1, gravity north, margin 3), metadata: copyright"
+    )
+    assert thumb["size"] == "20 × 20, cover (“Thumb-1”)"
+    assert "watermark" not in thumb["also"]
+    assert full["size"] == "native size (“full”)"
+    text = page(staff, make_job(spec=EVERYTHING))
+    assert "rotated by 90°" in text
 
 
 def test_timing_bars_fill_the_width_in_the_order_of_time() -> None:

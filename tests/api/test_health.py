@@ -8,6 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from encoders.sandbox import powers
 from jobs.models import Job
 from pixerve_site.health import uptime
 from pixerve_site.version import VERSION
@@ -83,7 +84,9 @@ def test_version(api: Api) -> None:
 def test_ready(api: Api, staff: str, configure: Configure) -> None:
     configure(ready_free_bytes=1)
     assert api.get("/readyz").json() == {"status": "ok"}
-    checks = api.get("/readyz", token=staff).json()["checks"]
+    told = api.get("/readyz", token=staff).json()
+    assert told["sandbox"] == {"seccomp": powers().seccomp, "landlock": powers().landlock}
+    checks = told["checks"]
     assert set(checks) == {"database", "queue", "staging"}
     assert all(check["ok"] for check in checks.values())
     assert checks["staging"]["free_bytes"] > 0

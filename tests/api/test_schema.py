@@ -6,8 +6,20 @@ from typing import Any
 import pytest
 import yaml
 from drf_spectacular.validation import validate_schema
+from jsonschema import Draft202012Validator
 
+from jobs.spec_format import SizeSpec
 from tests.api.caller import Api
+from tests.jobs.specs import EVERYTHING, wrong_looks
+from tests.server import EXAMPLE_JOB
+
+# What only our own rules can see: the schema knows no fonts and no invisible text.
+BEYOND_THE_SCHEMA = {"font", "text", "box"}
+WRONG = {
+    field: job
+    for field, job in wrong_looks().items()
+    if field.rpartition(".")[2] not in BEYOND_THE_SCHEMA
+}
 
 ROUTES = {
     ("/upload", "post"),
@@ -88,3 +100,23 @@ def test_docs_are_a_page_without_foreign_scripts(api: Api) -> None:
     page = answer.content.decode()
     assert "swagger" in page.lower()
     assert "https://cdn" not in page
+
+
+def test_the_job_of_a_token_is_described(schema: dict[str, Any]) -> None:
+    shapes = schema["components"]["schemas"]
+    reference = "#/components/schemas/JobSpec"
+    assert reference in schema["paths"]["/upload"]["post"]["description"]
+    assert shapes["TokenRequestRequest"]["properties"]["job"] == {"$ref": reference}
+    described = set(shapes["SizeSpec"]["properties"])
+    assert described == {field.alias for field in SizeSpec.model_fields.values()}
+
+
+@pytest.mark.parametrize("job", [EXAMPLE_JOB, EVERYTHING])
+def test_what_is_taken_fits_the_described_job(schema: dict[str, Any], job: object) -> None:
+    shape = Draft202012Validator({"$ref": "#/components/schemas/JobSpec", **schema})
+    assert list(shape.iter_errors(job)) == []
+
+
+def test_what_is_refused_does_not(schema: dict[str, Any]) -> None:
+    shape = Draft202012Validator({"$ref": "#/components/schemas/JobSpec", **schema})
+    assert [field for field, job in WRONG.items() if shape.is_valid(job)] == []

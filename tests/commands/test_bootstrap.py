@@ -125,6 +125,19 @@ class OtherSystem:
         path.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.calls_file}"\n{script}\n')
         path.chmod(0o755)
 
+    def packages(self, *names: str, lists: Path | None = None) -> None:
+        """Those that apt-cache knows, once its lists have been fetched."""
+        known = "".join(f"{name} - words\n" for name in names)
+        (self.bin / "known").write_text(known)
+        ready = f"[ -e {lists} ]" if lists else "true"
+        pattern = 'for pattern in "$@"; do :; done'
+        self.command(
+            "apt-cache",
+            f'{pattern}; ! {ready} || sed "s/ - /\t- /" {self.bin}/known | '
+            f'while read name rest; do echo "$name" | grep -qE "$pattern" && '
+            f'echo "$name - words"; done; true',
+        )
+
     def calls(self, name: str) -> list[str]:
         lines = self.calls_file.read_text().splitlines()
         return [line for line in lines if line.startswith(f"{name} ")]
@@ -215,12 +228,14 @@ def test_a_wrong_python_is_one_line(tree: Tree, python: str) -> None:
 
 
 def test_without_apt_the_command_is_named(tree: Tree, other_system: OtherSystem) -> None:
-    other_system.command("apt-cache", "echo 'libmagickwand-7.q16-10 - image manipulation'")
+    other_system.packages("libmagickwand-7.q16-10", "libturbojpeg0")
     other_system.command("apt-get", "exit 1")
     refused = tree.bootstrap("serve", PATH=other_system.path, PIXERVE_NO_APT="1")
     assert refused.returncode != 0
-    assert "missing on this system: libmagickwand-7.q16-10\n" in refused.stderr
-    assert "apt-get install --no-install-recommends 'libmagickwand-7.q16-10'\n" in refused.stderr
+    missing = ["libmagickwand-7.q16-10", "libturbojpeg0", "libfribidi0"]
+    assert f"missing on this system: {' '.join(missing)}\n" in refused.stderr
+    quoted = " ".join(f"'{name}'" for name in missing)
+    assert f"apt-get install --no-install-recommends {quoted}\n" in refused.stderr
     assert other_system.calls("apt-get") == []
 
 
@@ -228,20 +243,21 @@ def test_packages_are_installed_through_sudo(tree: Tree, other_system: OtherSyst
     lists = other_system.bin / "lists"
     other_system.command("id", "echo 1000")
     other_system.command("sudo", '[ "$1" != -n ] || shift; exec "$@"')
-    other_system.command("apt-cache", f"! [ -e {lists} ] || echo 'libmagickwand-6.q16-7t64 - x'")
+    other_system.packages("libmagickwand-6.q16-7t64", lists=lists)
     other_system.command("apt-get", f'case $* in *update*) touch "{lists}" ;; esac')
     done = tree.bootstrap("serve", PATH=other_system.path)
     assert done.returncode == 0, done.stderr
     assert other_system.calls("apt-get") == [
         "apt-get -y update",
-        "apt-get -y install --no-install-recommends libmagickwand-6.q16-7t64",
+        # What no list knows under any name is left out.
+        "apt-get -y install --no-install-recommends libmagickwand-6.q16-7t64 libfribidi0",
     ]
     assert len(other_system.calls("sudo")) >= 2
 
 
 def test_apt_is_asked_again_with_fresh_lists(tree: Tree, other_system: OtherSystem) -> None:
     other_system.command("id", "echo 0")
-    other_system.command("apt-cache", "echo 'libmagickwand-6.q16-6 - x'")
+    other_system.packages("libmagickwand-6.q16-6", "libturbojpeg0")
     other_system.command("apt-get", 'case $* in *install*) echo "404 Not Found"; exit 100 ;; esac')
     refused = tree.bootstrap("serve", PATH=other_system.path)
     assert refused.returncode != 0

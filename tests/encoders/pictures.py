@@ -5,7 +5,8 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageStat
 
-from encoders.plan import Plan, Variant
+from encoders.look import Look
+from encoders.plan import Plan, Settings, Variant
 
 IMAGES = Path(__file__).parent.parent / "images"
 FORMATS = ("jpg", "png", "webp", "avif")
@@ -26,7 +27,9 @@ def plan(
     source: Path, out_dir: Path, *formats: str, box: tuple[int, int] | None = None, **settings: int
 ) -> Plan:
     """A plan that makes ``out.{format}`` for each format."""
-    variants = tuple(Variant(f"out.{name}", name, box, **settings) for name in formats)
+    variants = tuple(
+        Variant(f"out.{name}", name, Look(box), Settings(**settings)) for name in formats
+    )
     return Plan(source, out_dir, variants)
 
 

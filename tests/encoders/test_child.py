@@ -23,10 +23,10 @@ import sys
 import tempfile
 from pathlib import Path
 from encoders.converter import Converter
-from encoders.plan import Plan, Variant
+from encoders.plan import Plan, Settings, Variant
 
 converter = Converter()
-variants = Variant("a.jpg", "jpg"), Variant("a.avif", "avif", speed=0)
+variants = Variant("a.jpg", "jpg"), Variant("a.avif", "avif", settings=Settings(speed=0))
 plan = Plan(Path(sys.argv[1]), Path(sys.argv[2]), variants)
 converter.convert(plan, on_rendition=lambda rendition: print(converter.pid, flush=True))
 """

@@ -20,11 +20,10 @@ def lab(image: Image.Image) -> Image.Image:
 
 
 def delta_e(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    """CIE 1976, from Pillow's 8-bit Lab (a and b are signed bytes)."""
+    """CIE 1976, from Pillow's 8-bit Lab (a and b are stored as themselves + 128)."""
 
     def real(value: tuple[int, ...]) -> Colour:
-        signed = [part - 256 if part > 127 else part for part in value[1:3]]
-        return value[0] * 100 / 255, signed[0], signed[1]
+        return value[0] * 100 / 255, value[1] - 128, value[2] - 128
 
     return math.dist(real(one), real(other))
 

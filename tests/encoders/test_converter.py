@@ -11,13 +11,14 @@ import pytest
 from encoders.converter import Converter
 from encoders.errors import PictureError
 from encoders.limits import Limits
-from encoders.plan import Plan, Rendition, Variant
+from encoders.look import Look
+from encoders.plan import Plan, Rendition, Settings, Variant
 from tests.encoders.inotify import opens_of
 from tests.encoders.pictures import IMAGES, plan
 
 PHOTO = IMAGES / "imn_large.jpg"
 SMALL = IMAGES / "pil_hopper.jpg"
-SLOW = Variant("slow.avif", "avif", speed=0)
+SLOW = Variant("slow.avif", "avif", settings=Settings(speed=0))
 """Takes many seconds at full HD."""
 
 
@@ -194,7 +195,7 @@ def test_however_many_variants_the_source_is_opened_as_often(
     source = tmp_path / "source.jpg"
     source.write_bytes(PHOTO.read_bytes())
     many = [
-        Variant(f"{side}.{name}", name, (side, side), speed=10)
+        Variant(f"{side}.{name}", name, Look((side, side)), Settings(speed=10))
         for side in (900, 500, 300, 100)
         for name in ("jpg", "webp", "png")
     ]

@@ -2,10 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoders.geometry import Size, fit, serves
+from encoders.geometry import Size, layout, serves
+from encoders.library import load_decoders
+from encoders.look import Look
 
 SIDES = st.integers(min_value=1, max_value=20_000)
 SIZES = st.tuples(SIDES, SIDES)
+
+
+def fit(size: Size, box: Size | None) -> Size:
+    return layout(size, box, "inside", "center", enlarge=False).size
 
 
 @pytest.mark.parametrize(
@@ -40,3 +46,26 @@ def test_a_fit_is_inside_keeps_the_ratio_and_never_enlarges(size: Size, box: Siz
 def test_a_level_must_be_half_as_large_again() -> None:
     assert serves((1200, 900), (800, 600))
     assert not serves((1199, 900), (800, 600))
+
+
+@pytest.mark.parametrize(
+    ("looks", "expected"),
+    [
+        ([Look((100, 100))], (100, 50)),
+        ([Look((100, 100)), Look((10, 10), fit="outside")], (100, 50)),
+        ([Look((100, 60), fit="fill", rotate=90)], (60, 100)),
+        ([Look((100, 100), rotate=270)], (100, 50)),
+        ([Look((100, 60), fit="cover")], (120, 60)),
+        ([Look((100, 60), fit="cover", rotate=90)], (200, 100)),
+        ([Look((100, 60), fit="contain", rotate=180)], (100, 50)),
+        ([Look((3000, 3000), enlarge=True)], (1600, 800)),
+        ([Look((10, 10)), Look()], (1600, 800)),
+        ([Look((10, 10), trim=10)], (1600, 800)),
+    ],
+)
+def test_how_much_is_decoded(looks: list[Look], expected: Size) -> None:
+    """Of an upright picture of 1600 x 800; turns are undone, as they come after the decoder."""
+    load_decoders()
+    from encoders.looks import needed
+
+    assert needed((1600, 800), looks) == expected

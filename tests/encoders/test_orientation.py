@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from encoders.converter import Converter
+from tests.encoders.heif import TURNS, remuxed
 from tests.encoders.pictures import IMAGES, difference, opened, plan
 
 TURNED = {
@@ -20,11 +21,11 @@ TURNED = {
 """How a camera that was held so stores an upright scene: the inverse of what must be done."""
 
 
-def scene() -> Image.Image:
+def scene(width: int = 96, height: int = 48) -> Image.Image:
     """Wide, and different in each corner."""
-    picture = Image.new("RGB", (96, 48), (200, 30, 30))
-    picture.paste((30, 200, 30), (0, 0, 48, 24))
-    picture.paste((30, 30, 200), (48, 24, 96, 48))
+    picture = Image.new("RGB", (width, height), (200, 30, 30))
+    picture.paste((30, 200, 30), (0, 0, width // 2, height // 2))
+    picture.paste((30, 30, 200), (width // 2, height // 2, width, height))
     return picture
 
 
@@ -76,3 +77,31 @@ def test_the_container_of_an_avif_turns_it_once(shared: Converter, tmp_path: Pat
         expected = ImageOps.exif_transpose(image).convert("RGBA")
     assert expected.size == (256, 512)
     assert difference(opened(tmp_path / "out.png", "RGBA"), expected) < 1
+
+
+@pytest.mark.parametrize("contradicted", [False, True])
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("kind", ["heic", "avif"])
+def test_the_container_outweighs_exif(
+    kind: str, orientation: int, contradicted: bool, shared: Converter, tmp_path: Path
+) -> None:
+    """ISO/IEC 23000-22: EXIF orientation is to be ignored where irot and imir can say it."""
+    data = (IMAGES / "own_quarters.heic").read_bytes()
+    if kind == "avif":
+        scene(128, 64).save(tmp_path / "plain", "AVIF", quality=95)
+        data = (tmp_path / "plain").read_bytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6 if orientation == 1 else 1
+    block = exif.tobytes().removeprefix(b"Exif\0\0") if contradicted else b""
+    (tmp_path / "source").write_bytes(remuxed(data, TURNS[orientation], exif=block))
+    shared.convert(plan(tmp_path / "source", tmp_path, "png"))
+    expected = scene(128, 64)
+    expected.getexif()[0x0112] = orientation
+    assert difference(opened(tmp_path / "out.png"), ImageOps.exif_transpose(expected)) < 8
+
+
+def test_the_tag_is_gone_after(shared: Converter, tmp_path: Path) -> None:
+    shared.convert(plan(IMAGES / "rec_Landscape_6.jpg", tmp_path, "jpg", "webp", "avif", "png"))
+    for name in ("jpg", "webp", "avif", "png"):
+        with Image.open(tmp_path / f"out.{name}") as image:
+            assert 0x0112 not in image.getexif()

@@ -8,7 +8,8 @@ from PIL import Image
 
 from encoders.converter import Converter
 from encoders.errors import PictureError
-from encoders.geometry import fit
+from encoders.geometry import layout
+from encoders.look import Look
 from encoders.plan import Notice, Plan, Variant
 from tests.encoders.pictures import FORMATS, IMAGES, OK, REJECT, opened, plan, upright
 
@@ -32,10 +33,12 @@ def test_a_good_picture_becomes_every_format(
 ) -> None:
     box = (100, 60)
     native = plan(IMAGES / row["file"], tmp_path, *FORMATS).variants
-    boxed = tuple(Variant(f"small.{name}", name, box) for name in FORMATS)
+    boxed = tuple(Variant(f"small.{name}", name, Look(box)) for name in FORMATS)
     outcome = shared.convert(Plan(IMAGES / row["file"], tmp_path, native + boxed))
     assert outcome.header.upright == upright(row)
-    expected = [upright(row)] * len(FORMATS) + [fit(upright(row), box)] * len(FORMATS)
+    expected = [upright(row)] * len(FORMATS) + [
+        layout(upright(row), box, "inside", "center", enlarge=False).size
+    ] * len(FORMATS)
     assert [(made.width, made.height) for made in outcome.renditions] == expected
     for made in outcome.renditions:
         data = (tmp_path / made.name).read_bytes()
@@ -75,7 +78,7 @@ def test_a_bad_picture_is_refused_with_its_cause(
     ],
 )
 def test_what_is_lost_is_said(name: str, code: str, shared: Converter, tmp_path: Path) -> None:
-    outcome = shared.convert(plan(IMAGES / name, tmp_path, "webp"))
+    outcome = shared.convert(plan(IMAGES / name, tmp_path, "png"))
     assert [notice.code for notice in outcome.warnings] == [code]
 
 

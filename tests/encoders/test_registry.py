@@ -10,6 +10,7 @@ from PIL import Image
 from encoders import registry
 from encoders.converter import Converter
 from encoders.errors import PictureError
+from encoders.look import Look
 from encoders.plan import Plan, Variant
 from tests.encoders.pictures import IMAGES, plan
 
@@ -20,11 +21,13 @@ class Bmp:
     media_type = "image/bmp"
     settings = frozenset()
     alpha = False
+    animated = False
+    embeds = frozenset()
 
-    def encode(self, picture, path, quality, speed):
-        if quality == 13:
+    def encode(self, picture, path, settings):
+        if settings.quality == 13:
             raise ValueError("thirteen is unlucky")
-        picture.save(path, "BMP")
+        picture.image.save(path, "BMP")
 """
 
 
@@ -45,15 +48,21 @@ def bmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_built_in_formats() -> None:
-    assert registry.names()[:4] == ("jpg", "png", "webp", "avif")
+    assert registry.names()[:6] == ("jpg", "png", "webp", "avif", "gif", "tiff")
     assert registry.canonical("jpeg") == "jpg"
     assert registry.canonical("webp") == "webp"
     assert registry.canonical("exe") is None
     assert registry.canonical("original") is None
     assert registry.extension("jpg") == "jpg"
     assert registry.media_type("avif") == "image/avif"
-    assert registry.settings_of("png") == {"speed"}
-    assert registry.settings_of("jpg") == {"quality", "speed"}
+    assert {name: registry.settings_of(name) for name in registry.names()[:6]} == {
+        "jpg": {"quality", "speed", "progressive", "subsampling"},
+        "png": {"speed", "colors"},
+        "webp": {"quality", "speed", "lossless"},
+        "avif": {"quality", "speed", "subsampling"},
+        "gif": {"colors"},
+        "tiff": {"speed"},
+    }
 
 
 def test_asking_loads_no_native_code() -> None:
@@ -69,7 +78,7 @@ def test_asking_loads_no_native_code() -> None:
 def test_a_new_format_is_one_file(converter: Converter, tmp_path: Path) -> None:
     assert registry.names()[-1] == "bmp"
     assert registry.media_type("bmp") == "image/bmp"
-    variant = Variant("out.bmp", "bmp", (50, 50), asked=("quality",))
+    variant = Variant("out.bmp", "bmp", Look((50, 50)), asked=("quality",))
     outcome = converter.convert(Plan(IMAGES / "pil_hopper.jpg", tmp_path, (variant,)))
     assert [notice.code for notice in outcome.warnings] == ["setting_ignored"]
     with Image.open(tmp_path / "out.bmp") as image:
@@ -100,7 +109,7 @@ def test_more_quality_is_more_bytes(name: str, shared: Converter, tmp_path: Path
     assert sizes[0] * 2 < sizes[2]
 
 
-@pytest.mark.parametrize("name", ["jpg", "png", "webp", "avif"])
+@pytest.mark.parametrize("name", ["jpg", "png", "webp", "avif", "tiff"])
 def test_speed_0_is_smaller_than_speed_10(name: str, shared: Converter, tmp_path: Path) -> None:
     sizes = [_bytes(shared, tmp_path, name, speed=speed) for speed in (0, 10)]
     assert sizes[0] < sizes[1]

@@ -32,8 +32,9 @@ def configure(settings: Settings) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_converter() -> Iterator[None]:
-    """The converter child of in-process jobs ends with the tests."""
+def one_converter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The converter child of in-process jobs serves all tests, and ends with them."""
+    pipeline.converter.roots = lambda: (tmp_path_factory.getbasetemp(),)
     yield
     pipeline.converter.close()
 

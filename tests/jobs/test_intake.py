@@ -4,6 +4,8 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from credentials.sealing import unseal
+from encoders.look import Look
+from encoders.plan import Settings
 from jobs import intake, spec
 from jobs.errors import Conflict, InvalidSpec
 from jobs.models import HostedFile, Job, Reference
@@ -48,7 +50,7 @@ def test_outputs_are_in_the_tokens_order_the_original_last() -> None:
         }
     )
     found = intake.outputs(job, "ref", "x", "jpeg")
-    assert [(each.name, each.format, each.box) for each in found] == [
+    assert [(each.name, each.format, each.look.box) for each in found] == [
         ("ref_x_8_9_.webp", "webp", (9, 8)),
         ("ref_x_7_7_.jpg", "jpg", (7, 7)),
         ("ref_x_5_6_.jpg", "jpg", (6, 5)),
@@ -66,6 +68,38 @@ def test_the_original_beside_a_native_size(source: str, clash: bool) -> None:
     with pytest.raises(InvalidSpec) as caught:
         intake.outputs(job, "ref", "x", source)
     assert caught.value.code == "name_taken"
+
+
+def test_a_name_tells_a_native_size_from_the_original() -> None:
+    formats = {"jpeg": {"sizes": [{"name": "full"}], "rotate": 90}}
+    job = spec.parse({"keepOriginal": True, "directHost": True, "formats": formats})
+    found = intake.outputs(job, "ref", "x", "jpeg")
+    assert [each.name for each in found] == ["ref_x_full.jpg", "ref_x.jpg"]
+
+
+def test_an_output_has_all_that_the_token_says() -> None:
+    jpg, png = intake.outputs(
+        spec.parse(
+            {
+                "directHost": True,
+                "formats": {
+                    "jpg": {
+                        "settings": {"quality": 50, "colors": 8},
+                        "metadata": "keep",
+                        "sizes": [{"box": [8, 6], "fit": "cover", "colorProfile": "keep"}],
+                    },
+                    "png": {},
+                },
+            }
+        ),
+        "ref",
+        "x",
+        "jpeg",
+    )
+    assert jpg.look == Look((8, 6), fit="cover", color_profile="keep")
+    assert (jpg.metadata, jpg.asked) == ("keep", ("colors", "quality"))
+    assert (jpg.settings.quality, jpg.settings.speed, jpg.settings.colors) == (50, 6, 8)
+    assert (png.look, png.metadata, png.asked, png.settings) == (Look(), "strip", (), Settings())
 
 
 def test_a_conflict_stores_nothing() -> None:

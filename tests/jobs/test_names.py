@@ -1,6 +1,7 @@
 """Names of outputs: plain, short, and told apart."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -54,18 +55,23 @@ def test_a_stem_never_looks_like_the_end_of_a_reference(upload_name: str, stem: 
     assert names.safe_stem(upload_name) == stem
 
 
-@given(
-    st.integers(1, 30),
-    st.text("012_-ax", max_size=8),
+SIZES = st.tuples(
     st.none() | st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    st.none() | st.text("012a-", min_size=1, max_size=4),
 )
+"""What tells the outputs of one job apart: the box, or a name."""
+
+
+@given(st.integers(1, 30), st.text("012_-ax", max_size=8), SIZES, SIZES)
 def test_two_references_never_share_an_output_name(
-    number: int, upload: str, box: tuple[int, int] | None
+    number: int, upload: str, mine: tuple[Any, Any], theirs: tuple[Any, Any]
 ) -> None:
-    mine = names.output_name(f"{HASH}_{number}", names.safe_stem(upload), "jpg", box)
-    for trick in (f"{number}_{upload}", f"_{number}_{upload}", f"({number}_{upload})"):
-        theirs = names.output_name(HASH, names.safe_stem(trick), "jpg", box)
-        assert theirs != mine
+    stem = names.safe_stem(upload)
+    made = names.output_name(f"{HASH}_{number}", stem, "jpg", *mine)
+    for pattern in ("{n}_{u}", "_{n}_{u}", "({n}_{u})", "{n}"):
+        trick = names.safe_stem(pattern.format(n=number, u=upload))
+        for size in (mine, theirs, (None, stem)):
+            assert names.output_name(HASH, trick, "jpg", *size) != made
 
 
 @given(st.text(max_size=300))
@@ -79,6 +85,17 @@ def test_outputs_name_the_box_that_was_asked_for() -> None:
     assert names.output_name("h", "photo", "jpg", (800, 600)) == "h_photo_600_800_.jpg"
     assert names.output_name("h", "photo", "webp", (400, 400)) == "h_photo_400_400_.webp"
     assert names.output_name("h", "photo", "png", None) == "h_photo.png"
+
+
+def test_a_name_takes_the_place_of_the_box() -> None:
+    assert names.output_name("h", "photo", "jpg", (800, 600), "thumb") == "h_photo_thumb.jpg"
+    assert names.output_name("h", "photo", "jpg", None, "600-800") == "h_photo_600-800.jpg"
+
+
+def test_a_stem_of_digits_before_a_name_is_no_reference() -> None:
+    assert names.output_name("h", "1", "jpg", None, "x") == "h_image-1_x.jpg"
+    assert names.output_name("h", "1", "jpg", None) == "h_1.jpg"
+    assert names.output_name("h", "1", "jpg", (8, 6)) == "h_1_6_8_.jpg"
 
 
 def test_keys() -> None:

@@ -39,6 +39,13 @@ def test_defaults_are_those_of_the_documents() -> None:
     assert found.max_workers >= 1
 
 
+def test_the_folder_of_fonts_must_be_there(tmp_path: Path) -> None:
+    assert read().fonts_dir is None
+    assert read(FONTS_DIR=str(tmp_path)).fonts_dir == tmp_path
+    assert read(FONTS_DIR="encoders/fonts").fonts_dir == PROJECT_ROOT / "encoders" / "fonts"
+    assert refused(FONTS_DIR=str(tmp_path / "none")).startswith("PIXERVE_FONTS_DIR: there is no")
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("300", 300), ("300s", 300), ("15m", 900), ("12h", 43200), ("1d", 86400), (" 5 M ", 300)],

@@ -6,19 +6,25 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 from dotenv import dotenv_values
+from pydantic.alias_generators import to_camel
 
+from delivery.backends import errors as errors_of_stores
 from delivery.errors import DeliveryError
 from delivery.retry import SCHEDULE
-from encoders import registry
+from docs import make_pictures
+from encoders import plan, registry, typefaces
 from encoders.errors import PictureError
-from jobs import spec, tokens
+from encoders.look import MAX_TRIM, Fit, Gravity
+from jobs import spec, spec_look, tokens
 from jobs.errors import Refused
+from jobs.spec_format import SettingsSpec, SizeSpec
+from jobs.spec_look import LookSpec, WatermarkSpec
 from jobs.states import State
 from pixerve_site.config import OTHER_NAMES, PREFIX, PROJECT_ROOT, SECRET_FIELDS, Config
 from pixerve_site.management.commands.serve import TRIAL_JOB
@@ -127,6 +133,7 @@ def subclasses(cls: type[Exception]) -> Iterator[str]:
 
 def places_of_codes() -> dict[str, int]:
     """What is called with a code, and the place of the code among the arguments."""
+    assert issubclass(errors_of_stores.NoBucket, DeliveryError), "its tree is whole"
     errors = [*subclasses(Refused), *subclasses(PictureError), *subclasses(DeliveryError)]
     return dict.fromkeys(errors, 0) | CODE_AT
 
@@ -220,6 +227,76 @@ def test_every_field_of_the_job_is_in_the_api_page() -> None:
     page = read("docs/api.md")
     for name, field in spec.JobSpec.model_fields.items():
         assert f"| `{field.alias or name}`" in page
+
+
+SECTIONS = {
+    "### Sizes and names": SizeSpec.model_fields.keys() - LookSpec.model_fields.keys(),
+    "### Settings": SettingsSpec.model_fields.keys(),
+    "### The look": LookSpec.model_fields.keys(),
+    "### Watermark": WatermarkSpec.model_fields.keys(),
+}
+DEFAULTS = {"inside", "center", "srgb", "strip", "south-east", "#ffffff", "DejaVu Sans"}
+
+
+def rows(heading: str) -> dict[str, str]:
+    """Field -> the rest of its row, of the first table below a heading."""
+    section = read("docs/api.md").partition(f"\n{heading}\n")[2].partition("\n\n| format")[0]
+    section = section.partition("\n#")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_every_option_is_in_the_api_page(heading: str) -> None:
+    assert set(rows(heading)) == {to_camel(name) for name in SECTIONS[heading]}
+
+
+def test_the_options_have_the_limits_and_defaults_of_the_code() -> None:
+    looks, settings, mark = rows("### The look"), rows("### Settings"), rows("### Watermark")
+    for name in ("sharpen", "blur"):
+        assert "sigma {} to {} pixels".format(*spec_look.SIGMAS) in looks[name]
+    assert f"0 to {MAX_TRIM}; `true` is {spec_look.DEFAULT_TRIM}" in looks["trim"]
+    assert f"1 to {spec_look.MAX_TEXT} characters, at most {spec_look.MAX_LINES}" in mark["text"]
+    assert "{} to {} pixels".format(*spec_look.FONT_SIZES) in mark["size"]
+    assert f"0 to {spec_look.MAX_MARGIN} pixels" in mark["margin"]
+    assert f"{plan.COLORS.start} to {plan.COLORS.stop - 1}" in settings["colors"]
+    assert all(f"`{word}`" in looks["fit"] for word in get_args(Fit))
+    assert all(f"`{word}`" in looks["gravity"] for word in get_args(Gravity))
+    assert all(f"`{name}`" in mark["font"] for name in typefaces.families(None))
+    for found, model in ((looks, LookSpec), (settings, SettingsSpec), (mark, WatermarkSpec)):
+        for name, field in model.model_fields.items():
+            if field.default in DEFAULTS or type(field.default) in {int, float}:
+                assert found[to_camel(name)].split(" | ")[1].strip("`") == str(field.default)
+
+
+def test_the_table_of_settings_has_every_format() -> None:
+    page = read("docs/api.md").partition("| format | uses |")[2].partition("\n\n")[0]
+    uses = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
+    for name in registry.names():
+        assert registry.settings_of(name) <= set(re.findall(r"`(\w+)`", uses[name])), name
+
+
+def test_the_examples_of_the_options_are_good() -> None:
+    section = read("docs/api.md").partition("## What a token can ask for")[2]
+    example = re.search(r"```json\n(.*?)```", section, re.DOTALL)
+    assert example is not None
+    job: dict[str, Any] = json.loads(example[1])
+    assert [each.name for each in spec.parse(job).formats["jpg"].outputs] == [None, None, "thumb"]
+
+
+def test_the_pictures_show_every_option_and_are_small() -> None:
+    shown = set()
+    for _, _, _, wishes in make_pictures.SHEETS.values():
+        named = [{**wish, "name": str(index)} for index, wish in enumerate(wishes)]
+        assert spec.parse({"formats": {"png": {"sizes": named}}, "directHost": True})
+        shown |= {key for wish in wishes for key in wish}
+    not_of_pixels = {"enlarge", "colorProfile", "metadata"}
+    drawn = {to_camel(name) for name in LookSpec.model_fields} - not_of_pixels
+    assert drawn - {"trim"} <= shown
+    files = {path.stem: path for path in (PROJECT_ROOT / "docs/images/options").iterdir()}
+    assert set(files) == {*make_pictures.SHEETS, "trim"}
+    assert sum(path.stat().st_size for path in files.values()) < 600_000
+    page = read("docs/api.md")
+    assert all(f"(images/options/{path.name})" in page for path in files.values())
 
 
 def test_the_example_job_of_the_api_page_is_good() -> None:

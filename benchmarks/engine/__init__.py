@@ -1,0 +1,1 @@
+"""The picture engine against its peers: `python -m benchmarks.engine`, or `make bench-engine`."""
