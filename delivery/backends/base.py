@@ -14,7 +14,7 @@ from delivery.backends.errors import BadOptions, ChecksumMismatch
 from delivery.destination import Destination
 from delivery.hosting import check_path
 
-MAX_KEY_BYTES = 1024
+MAX_EXPIRES_S = 7 * 24 * 3600
 _BLOCK = 1 << 20
 
 O = TypeVar("O", bound="Options")  # noqa: E741
@@ -190,6 +190,12 @@ def object_name(prefix: str | None, key: str) -> str:
     name = f"{prefix}/{key}" if prefix else key
     check_path(name)
     return name
+
+
+def check_expiry(expires_s: int) -> None:
+    """Raises BadOptions: neither S3 nor Google signs for longer than a week."""
+    if not 1 <= expires_s <= MAX_EXPIRES_S:
+        raise BadOptions(f"a signed URL lasts 1 to {MAX_EXPIRES_S} seconds")
 
 
 def public(base: str | None, name: str) -> str | None:

@@ -27,6 +27,7 @@ from delivery.backends.base import (
     Digests,
     OpenStore,
     Stored,
+    check_expiry,
     check_source,
     digest,
     object_name,
@@ -100,6 +101,7 @@ class S3Store(OpenStore):
         name = self._name(key)
         if expires_s is None and self._options.public_url:
             return public(self._options.public_url, key)
+        check_expiry(expires_s or 1)
         signed: str = self._storage.url(name, expire=expires_s or 1)
         return signed if expires_s else signed.partition("?")[0]
 
