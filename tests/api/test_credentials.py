@@ -190,6 +190,15 @@ def test_an_admin_session_needs_the_csrf_token(staff_user: User, content_type: s
     assert answer.status_code == 201, answer.content
 
 
+def test_json_that_is_called_a_multipart_form(api: Api, staff: str, staff_user: User) -> None:
+    kind, body = "multipart/form-data; boundary=x", json.dumps(ORIGINAL)
+    answer = api.call("POST", ALL, token=staff, data=body, content_type=kind)
+    assert answer.status_code == 201, answer.content
+    client = Client(enforce_csrf_checks=True)  # looks into the form for the CSRF token
+    client.force_login(staff_user)
+    assert client.post(ALL, body, content_type=kind).status_code in {400, 403}
+
+
 def test_a_form_is_no_json(api: Api, staff: str) -> None:
     answer = api.client.post(ALL, ORIGINAL | {"data": "x"}, HTTP_AUTHORIZATION=f"Bearer {staff}")
     assert_problem(answer, 400, "malformed_request")
