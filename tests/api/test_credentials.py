@@ -433,6 +433,15 @@ def test_a_folder_outside_is_refused(api: Api, staff: str, roots: Path, root: st
     assert_problem(answer, 422, "invalid_credential", "data.root")
 
 
+def test_the_data_folder_is_refused(
+    api: Api, staff: str, configure: Callable[..., None], tmp_path: Path
+) -> None:
+    configure(local_roots=(tmp_path,))
+    for root in (tmp_path, tmp_path / "data", tmp_path / "data" / "staging"):
+        answer = create(api, staff, type="local", data={"root": str(root)})
+        assert_problem(answer, 422, "invalid_credential", "data.root")
+
+
 def test_a_folder_inside_is_taken(api: Api, staff: str, roots: Path) -> None:
     for name in ("", "/a/b"):
         key = uuid.uuid4().hex
@@ -443,7 +452,7 @@ def test_a_folder_inside_is_taken(api: Api, staff: str, roots: Path) -> None:
 
 def test_without_roots_there_is_no_local_storage(api: Api, staff: str, tmp_path: Path) -> None:
     body = assert_problem(
-        create(api, staff, type="local", data={"root": str(tmp_path)}),
+        create(api, staff, type="local", data={"root": str(tmp_path / "pictures")}),
         422,
         "invalid_credential",
         "data.root",
