@@ -67,12 +67,12 @@ class Witness:
         return answer
 
     def check(self) -> None:
-        records = [
-            f"{record.getMessage()} {record.args!r} {record.exc_text} {record.__dict__!r}"
-            for record in self._caplog.records
-        ]
-        assert self.answers or records
-        for text in [self._caplog.text, *records, *self.answers]:
+        # The fixture's own `records` are those of the teardown by now.
+        records = self._caplog.get_records("call")
+        plain = logging.Formatter()
+        logged = [f"{plain.format(each)} {each.args!r} {each.__dict__!r}" for each in records]
+        assert self.answers or logged
+        for text in [*logged, *self.answers]:
             _assert_free(text.encode())
 
 
