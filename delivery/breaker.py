@@ -46,7 +46,7 @@ def opens_again_at(breaker: Breaker) -> float | None:
 
 
 def state(breaker: Breaker, now: float) -> str:
-    """"closed", "open" or "half_open"."""
+    """ "closed", "open" or "half_open"."""
     if breaker.opened_at is None:
         return "closed"
     return "open" if now < breaker.opened_at + pause_s(breaker) else "half_open"

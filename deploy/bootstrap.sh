@@ -75,6 +75,32 @@ venv_package() {
     esac
 }
 
+# Adds to `optional`: a browser, and stores to deliver to. Where one is missing its tests are skipped.
+find_missing_for_tests() {
+    if command -v chromium >/dev/null; then
+        :
+    elif grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then
+        say 'chromium is a snap on Ubuntu and not installed here: browser tests are skipped'
+    else
+        want chromium
+    fi
+    for program in radosgw ceph-mon ceph-osd; do
+        command -v "$program" >/dev/null || want "$program"
+    done
+    command -v radosgw-admin >/dev/null && command -v ceph >/dev/null || want ceph-common
+    [ -x /usr/sbin/sshd ] || want openssh-server
+    has_nss_wrapper || want libnss-wrapper
+}
+
+has_nss_wrapper() {
+    for library in /usr/lib/libnss_wrapper.so /usr/lib*/*/libnss_wrapper.so; do
+        [ -e "$library" ] && return
+    done
+    return 1
+}
+
+want() { optional="${optional:+$optional }$1"; }
+
 # Sets `essential`, `optional` and `missing` (both) to lists of package names.
 find_missing_packages() {
     essential='' optional=''
@@ -83,12 +109,8 @@ find_missing_packages() {
         package=$(venv_package "$python")
         essential="${essential:+$essential }$package"
     fi
-    if [ "$kind" = test ] && ! command -v chromium >/dev/null; then
-        if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then
-            say 'chromium is a snap on Ubuntu and not installed here: browser tests are skipped'
-        else
-            optional=chromium
-        fi
+    if [ "$kind" = test ]; then
+        find_missing_for_tests
     fi
     missing="$essential${essential:+${optional:+ }}$optional"
 }

@@ -1,4 +1,4 @@
-"""Which kinds of stores there are. Nothing here loads a client library, so web processes may ask."""
+"""Which kinds of stores there are. Asking loads no client library, so web processes may."""
 
 from functools import cache
 from importlib import import_module

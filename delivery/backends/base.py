@@ -36,9 +36,7 @@ Segments = Annotated[str, line(f"^{_SEGMENT}(/{_SEGMENT})*$", longest=512)]
 class Options(BaseModel):
     """The fields of a type of credential. Those of type SecretStr are the secrets."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     #: Other name of a field -> its name; the names of the original body among them.
     aliases: ClassVar[Mapping[str, str]] = {}
@@ -82,8 +80,8 @@ class Store(Protocol):
     ) -> Stored:
         """Store the bytes of ``source``, whose SHA-256 is given in hex, replacing what was there.
 
-        It returns once the store has confirmed exactly these bytes. After an error nothing unfinished
-        is left, unless the store could not be reached for that either.
+        It returns once the store has confirmed exactly these bytes. After an error nothing
+        unfinished is left, unless the store could not be reached for that either.
         """
 
     def read(self, key: str, limit: int) -> bytes:
@@ -117,8 +115,8 @@ class Store(Protocol):
 class Backend(Protocol):
     """A kind of storage."""
 
-    type: str
     options_model: type[Options]
+    type: str
 
     def open(self, destination: Destination, policy: AddressPolicy) -> Store:
         """A store of this destination. No bytes are sent before the store is used.
@@ -142,7 +140,9 @@ class OpenStore:
 
 def secret_fields(model: type[BaseModel]) -> frozenset[str]:
     """The names of the fields that must be sealed and never shown."""
-    return frozenset(name for name, field in model.model_fields.items() if _is_secret(field.annotation))
+    return frozenset(
+        name for name, field in model.model_fields.items() if _is_secret(field.annotation)
+    )
 
 
 def _is_secret(annotation: Any) -> bool:
@@ -236,5 +236,3 @@ def check_source(found: str, sha256: str) -> None:
     """Raises ChecksumMismatch when the file at hand is not the one that was announced."""
     if found != sha256:
         raise ChecksumMismatch("the file in staging is not the one that was rendered")
-
-

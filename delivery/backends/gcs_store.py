@@ -236,7 +236,7 @@ def _client(options: GcsOptions, wire: Wire) -> Client:
     try:
         credentials = Credentials.from_service_account_info(info, scopes=[_SCOPE])
     except (ValueError, GoogleAuthError):
-        raise BadOptions("service_account: the key file's private_key cannot be read") from None
+        raise BadOptions("service_account has a private_key that cannot be read") from None
     tokens = _wired(requests.Session(), wire)
     http = _wired(AuthorizedSession(credentials, auth_request=Request(tokens)), wire)
     return Client(

@@ -4,6 +4,7 @@ import errno
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,14 @@ from delivery.backends.base import (
     public,
     read_options,
 )
-from delivery.backends.errors import AccessDenied, BadOptions, NoObject, StoreFull, StoreUnavailable
+from delivery.backends.errors import (
+    AccessDenied,
+    BadOptions,
+    ChecksumMismatch,
+    NoObject,
+    StoreFull,
+    StoreUnavailable,
+)
 from delivery.backends.probe import round_trip
 from delivery.destination import Destination
 from delivery.errors import DeliveryError, HostingFailed, NotHosted
@@ -58,7 +66,7 @@ def _allowed(folder: Path, roots: tuple[Path, ...]) -> Path:
     """The folder, symbolic links resolved, so that none leads out of the allowed ones."""
     found = folder.resolve()
     if not any(found.is_relative_to(root.resolve()) for root in roots):
-        raise BadOptions("root: the folder is not below one that PIXERVE_LOCAL_ROOTS names")
+        raise BadOptions("root is not below a folder that PIXERVE_LOCAL_ROOTS names")
     return found
 
 
@@ -74,10 +82,14 @@ class LocalStore(OpenStore):
     ) -> Stored:
         """Both kinds of metadata are the web server's business, a folder keeps none."""
         with _in_words():
+            with source.open("rb") as file:
+                check_source(_sha256(file), sha256)
             placed = self._root.publish(source, key)
             with self._root.open(key) as handle:
-                found = hashlib.file_digest(handle.file, "sha256").hexdigest()
-        check_source(found, sha256)
+                found = _sha256(handle.file)
+        if found != sha256:
+            self.delete(key)
+            raise ChecksumMismatch("the folder has other bytes than it was given")
         return Stored(placed.size, f"sha256:{found}", self.url(key, expires_s=None))
 
     def read(self, key: str, limit: int) -> bytes:
@@ -102,6 +114,10 @@ class LocalStore(OpenStore):
         with _in_words():
             self._root.sweep(_STALE_S)
         round_trip(self)
+
+
+def _sha256(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})

@@ -137,33 +137,34 @@ class S3:
 # --- answers
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 
-_DENIED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidObjectState"}
-_UNKNOWN = {
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "InvalidToken",
-    "ExpiredToken",
-    "InvalidSecurity",
-    "NotSignedUp",
-}
-_OTHER_BYTES = {
-    "BadDigest",
-    "InvalidDigest",
-    "XAmzContentSHA256Mismatch",
-    "XAmzContentChecksumMismatch",
-    "IncompleteBody",
-}
-_REGION = {
-    "PermanentRedirect",
-    "TemporaryRedirect",
-    "AuthorizationHeaderMalformed",
-    "IllegalLocationConstraintException",
-    "301",
-    "307",
-}
+_SERVER_ERROR, _TOO_MANY = 500, 429
 _BUSY = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "OperationAborted"}
-_FULL = {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
-_SERVER_ERROR, _TOO_MANY, _NO_ROOM = 500, 429, 507
+
+_KEYS = "check access_key_id, secret_access_key and session_token"
+_RIGHTS = (
+    "let this key do PutObject, GetObject, DeleteObject and AbortMultipartUpload in the bucket "
+    "{bucket!r}{acl}"
+)
+_REGION = "the bucket is in another region: set region (and endpoint)"
+
+# The first row counts that has the code, or else the status; a HEAD gives the status as the code.
+_ROWS: tuple[tuple[str, type[DeliveryError], str], ...] = (
+    ("RequestTimeTooSkewed", ClockSkew, "set the clock of this machine (NTP), or the store's"),
+    ("InvalidAccessKeyId SignatureDoesNotMatch InvalidSecurity NotSignedUp", AuthFailed, _KEYS),
+    ("InvalidToken ExpiredToken 401", AuthFailed, _KEYS),
+    ("BadDigest InvalidDigest IncompleteBody", ChecksumMismatch, "bytes changed on the way"),
+    (
+        "XAmzContentSHA256Mismatch XAmzContentChecksumMismatch",
+        ChecksumMismatch,
+        "bytes changed on the way",
+    ),
+    ("PermanentRedirect TemporaryRedirect 301 307", BadOptions, _REGION),
+    ("AuthorizationHeaderMalformed IllegalLocationConstraintException", BadOptions, _REGION),
+    ("NoSuchBucket", NoBucket, "create the bucket {bucket!r}, or correct its name"),
+    ("QuotaExceeded XMinioStorageFull 507", StoreFull, "make room or raise the quota"),
+    ("AccessDenied AllAccessDisabled AccountProblem 403", AccessDenied, _RIGHTS),
+    ("NoSuchKey 404", NoObject, "nothing is stored there"),
+)
 
 
 def meaning(
@@ -171,33 +172,18 @@ def meaning(
 ) -> DeliveryError:
     """What an error code of the store means; HEAD gives the status as the code."""
     said = f"{options.host} says {code[:60]!r}"
-    if code in _FULL or status == _NO_ROOM:
-        return StoreFull(f"{said}; make room or raise the quota")
-    if code in _BUSY or status >= _SERVER_ERROR or status == _TOO_MANY:
-        if code != "NotImplemented":
-            return StoreUnavailable(f"{said} ({status})", retry_after_s)
-    return _by_code(code, status, said, options) or BadOptions(f"{said} ({status}); {_hint(options)}")
+    words = {"bucket": options.bucket, "acl": _acl_hint(options)}
+    for sought in (code, str(status)):
+        for codes, error, remedy in _ROWS:
+            if sought in codes.split():
+                return error(f"{said}; {remedy.format(**words)}")  # type: ignore[call-arg]
+    if code in _BUSY or status == _TOO_MANY or (status >= _SERVER_ERROR and code != _UNKNOWN):
+        return StoreUnavailable(f"{said} ({status})", retry_after_s)
+    return BadOptions(f"{said} ({status}); {_hint(options)}")
 
 
-def _by_code(code: str, status: int, said: str, options: S3Options) -> DeliveryError | None:
-    if code == "RequestTimeTooSkewed":
-        return ClockSkew(f"{said}; set the clock of this machine (NTP), or the store's")
-    if code in _UNKNOWN or status == 401:  # noqa: PLR2004
-        return AuthFailed(f"{said}; check access_key_id, secret_access_key and session_token")
-    if code in _OTHER_BYTES:
-        return ChecksumMismatch(f"{said}; the bytes were changed on the way")
-    if code in _REGION:
-        return BadOptions(f"{said}; the bucket is in another region: set region (and endpoint)")
-    if code == "NoSuchBucket":
-        return NoBucket(f"{said}; create the bucket {options.bucket!r}, or correct its name")
-    if code in _DENIED or status == 403:  # noqa: PLR2004
-        return AccessDenied(
-            f"{said}; let this key do PutObject, GetObject, DeleteObject and AbortMultipartUpload in "
-            f"the bucket {options.bucket!r}{_acl_hint(options)}"
-        )
-    if status == 404:  # noqa: PLR2004
-        return NoObject()
-    return None
+# A 501, and yet nothing that passes.
+_UNKNOWN = "NotImplemented"
 
 
 def _acl_hint(options: S3Options) -> str:

@@ -220,7 +220,9 @@ def _parameters(
         "ServerSideEncryption": options.sse,
         "SSEKMSKeyId": options.sse_kms_key_id,
         "ACL": options.acl,
-        "ChecksumSHA256": base64.b64encode(bytes.fromhex(found.sha256)).decode() if in_one else None,
+        "ChecksumSHA256": base64.b64encode(bytes.fromhex(found.sha256)).decode()
+        if in_one
+        else None,
     }
     return {name: value for name, value in wanted.items() if value}
 

@@ -79,7 +79,7 @@ class SftpOptions(RemoteOptions):
 
 def key_type(host_key: str) -> str | None:
     """The type that a pinned line names; a fingerprint names none."""
-    return None if host_key.startswith(_FINGERPRINT) else host_key.split()[0]
+    return None if host_key.startswith(_FINGERPRINT) else host_key.split(maxsplit=1)[0]
 
 
 def fingerprint_of(host_key: str) -> str:

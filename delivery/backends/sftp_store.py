@@ -117,16 +117,14 @@ class SftpStore(OpenStore):
 
     def _write(self, sftp: paramiko.SFTPClient, source: Path, temporary: str) -> None:
         def send() -> None:
-            # "x" is no mode of its own: it joins the others and lets the server refuse a taken name.
+            # "x" joins the other modes and lets the server refuse a taken name.
             with source.open("rb") as file, sftp.open(temporary, "wx") as target:
                 target.set_pipelined(True)
                 _copy(file, target)
 
         _making_folders(sftp, temporary, send, self._options.root)
 
-    def _compare(
-        self, sftp: paramiko.SFTPClient, temporary: str, size: int, sha256: str
-    ) -> None:
+    def _compare(self, sftp: paramiko.SFTPClient, temporary: str, size: int, sha256: str) -> None:
         there = sftp.stat(temporary).st_size
         if there != size:
             # Paramiko passes over the answers to writes that were sent ahead.
@@ -142,7 +140,7 @@ class SftpStore(OpenStore):
             raise ChecksumMismatch("the server gives other bytes than it was sent")
 
     def _sweep(self, sftp: paramiko.SFTPClient, temporary: str) -> None:
-        """Remove what others left long ago, by the server's own clock; once for each opened store."""
+        """Remove what others left long ago, by the server's clock; once for each opened store."""
         if self._swept:
             return
         self._swept = True
@@ -185,10 +183,13 @@ class SftpStore(OpenStore):
         host = self._options.host
         if isinstance(error, PermissionError):
             return AccessDenied(
-                f"{host} refuses access; let {self._options.user!r} write into {self._options.root!r}"
+                f"{host} refuses access; let {self._options.user!r} write into "
+                f"{self._options.root!r}"
             )
         if isinstance(error, FileNotFoundError):
-            return NoBucket(f"{host} has no folder {self._options.root!r}; make it, or correct root")
+            return NoBucket(
+                f"{host} has no folder {self._options.root!r}; make it, or correct root"
+            )
         if _is_status(error):
             return self._of_status(error)
         # A connection that has failed in the middle of a talk is of no more use.
@@ -201,8 +202,8 @@ class SftpStore(OpenStore):
         """SFTP has one word, "Failure", for most of what can go wrong."""
         if "failure" in str(error).lower():
             return StoreFull(
-                f"{self._options.host} reports a failure: disk full, over quota, or a folder stands "
-                "where a file should be"
+                f"{self._options.host} reports a failure: disk full, over quota, or a folder "
+                "stands where a file should be"
             )
         return BadOptions(f"{self._options.host} refuses an operation: {str(error)[:80]!r}")
 

@@ -58,10 +58,12 @@ def _private_key(options: SftpOptions) -> paramiko.PKey | None:
         try:
             return kind.from_private_key(io.StringIO(text), secret)
         except paramiko.PasswordRequiredException:
-            raise BadOptions("passphrase: the private key needs one") from None
+            raise BadOptions("the private key needs its passphrase") from None
         except (paramiko.SSHException, ValueError, TypeError, IndexError):
             continue
-    raise BadOptions("private_key: not readable; wrong passphrase, or neither Ed25519, ECDSA nor RSA")
+    raise BadOptions(
+        "private_key is not readable; wrong passphrase, or neither Ed25519, ECDSA nor RSA"
+    )
 
 
 def _talk(sock: socket.socket, options: SftpOptions) -> paramiko.Transport:
@@ -97,9 +99,7 @@ def _check(transport: paramiko.Transport, options: SftpOptions) -> None:
         )
 
 
-def _log_in(
-    transport: paramiko.Transport, options: SftpOptions, key: paramiko.PKey | None
-) -> None:
+def _log_in(transport: paramiko.Transport, options: SftpOptions, key: paramiko.PKey | None) -> None:
     try:
         if key is not None:
             transport.auth_publickey(options.user, key)
@@ -111,7 +111,7 @@ def _log_in(
         ) from None
     except paramiko.AuthenticationException:
         raise AuthFailed(
-            f"{options.host} refuses the user {options.user!r}; check user, password and private_key"
+            f"{options.host} refuses {options.user!r}; check user, password and private_key"
         ) from None
     if not transport.is_authenticated():
         raise AuthFailed(f"{options.host} wants more than one proof; give password and private_key")

@@ -149,7 +149,7 @@ class _Wired:
 
 
 def pool_classes(wire: Wire, plain: Any, tls: Any) -> dict[str, Any]:
-    """urllib3's pool classes by scheme, made from ``plain`` and ``tls``, that connect by ``wire``."""
+    """urllib3's pool classes by scheme, from ``plain`` and ``tls``, that connect by ``wire``."""
 
     def wired(pool: Any) -> Any:
         connection = type("Connection", (_Wired, pool.ConnectionCls), {"wire": wire})

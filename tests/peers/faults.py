@@ -1,7 +1,7 @@
 """A proxy in front of an HTTP store that behaves well, but for the faults that a test puts in.
 
-    with faulty(endpoint) as proxy:
-        proxy.faults.append(Fault("PUT", "status", status=500, times=5))
+with faulty(endpoint) as proxy:
+    proxy.faults.append(Fault("PUT", "status", status=500, times=5))
 """
 
 import threading
@@ -20,10 +20,11 @@ _DRIP_S = 0.05
 class Fault:
     """What to do to requests of one method; ``times`` counts down, and then the fault is over.
 
-    ``kind``: "status" (answer it, with ``body`` and ``headers``), "hang" (say nothing), "cut_request"
-    (half of the body goes on, then both ends are dropped), "cut_answer" (half of the answer goes on),
-    "wrong_body" (one byte of the request's body is changed), "wrong_answer" (of the answer's),
-    "slow" (the answer comes byte by byte, ``pause_s`` apart), "headers" (the answer's are replaced).
+    ``kind``: "status" (answer it, with ``body`` and ``headers``), "hang" (say nothing),
+    "cut_request" (half of the body goes on, then both ends are dropped), "cut_answer" (half of the
+    answer goes on), "wrong_body" (one byte of the request's body is changed), "wrong_answer" (of
+    the answer's), "slow" (the answer comes byte by byte, ``pause_s`` apart), "headers" (the
+    answer's are replaced).
     """
 
     method: str
@@ -104,13 +105,11 @@ def _handler(proxy: FaultyProxy, target: str) -> type[BaseHTTPRequestHandler]:
             else:
                 self._pass_on(_changed(body) if kind == "wrong_body" else body, fault)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = handle_one
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = handle_one  # noqa: N815
 
         def _ask(self, body: bytes, sent: int | None = None) -> HTTPConnection:
             upstream = HTTPConnection(target, timeout=30)
-            upstream.putrequest(
-                self.command, self.path, skip_host=True, skip_accept_encoding=True
-            )
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 if name.lower() not in _HOP_BY_HOP:
                     upstream.putheader(name, value)

@@ -1,4 +1,4 @@
-"""Google's storage: the emulator (gcp-storage-emulator), and the token service that stands before it.
+"""Google's storage: gcp-storage-emulator, and the token service that stands before it.
 
 The emulator asks for no authorization, so a proxy before it does: it takes the tokens alone that
 the service has given, for assertions signed by the account's key.
@@ -23,7 +23,6 @@ from gcp_storage_emulator.server import create_server
 
 from tests.peers.ceph import free_ports
 from tests.peers.faults import FaultyProxy, faulty
-
 
 # What Google's library names, wherever the service is.
 _AUDIENCE = "https://oauth2.googleapis.com/token"

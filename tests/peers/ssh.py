@@ -3,7 +3,6 @@
 That one is known to this sshd alone, by nss_wrapper, so that nothing of the machine is changed.
 """
 
-import glob
 import os
 import pwd
 import shutil
@@ -24,7 +23,10 @@ from tests.peers.ceph import free_ports
 SSHD = "/usr/sbin/sshd"
 PASSWORD = "correct horse battery staple"
 # openssl passwd -6 -salt pixervetests
-_HASH = "$6$pixervetests$oYfLtOHum4KnQ.9z9EwMVhacsIhlxua0Q658mqwcuQW4Tnr9c4xsPtxLt1trzw3eT2skogePvQg4KzzDP8xIc/"
+_HASH = (
+    "$6$pixervetests$oYfLtOHum4KnQ.9z9EwMVhacsIhlxua0Q658mqwc"
+    "uQW4Tnr9c4xsPtxLt1trzw3eT2skogePvQg4KzzDP8xIc/"
+)
 MADE_UP = "pixerve-test"
 _START_S = 20
 
@@ -70,8 +72,8 @@ def missing() -> str | None:
 
 def wrapper() -> str | None:
     """The library that gives one process users of its own."""
-    found = glob.glob("/usr/lib/*/libnss_wrapper.so") + glob.glob("/usr/lib*/libnss_wrapper.so")
-    return found[0] if found and os.geteuid() == 0 else None
+    found = next(Path("/usr").glob("lib*/**/libnss_wrapper.so"), None)
+    return str(found) if found and os.geteuid() == 0 else None
 
 
 def new_key() -> tuple[str, str]:

@@ -9,7 +9,7 @@ _POLL_S = 0.05
 
 
 class Wiretap:
-    """Passes each connection on to ``target``; a fault counts the client's bytes, and is then over."""
+    """Passes connections on to ``target``; a fault counts the client's bytes, and is then over."""
 
     def __init__(self, target: int) -> None:
         self.target = target

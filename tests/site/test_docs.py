@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from dotenv import dotenv_values
 
 from credentials.errors import CredentialError
+from delivery.backends import errors as errors_of_stores
 from delivery.errors import DeliveryError
 from delivery.retry import SCHEDULE
 from encoders import registry
@@ -128,6 +129,7 @@ def subclasses(cls: type[Exception]) -> Iterator[str]:
 
 def places_of_codes() -> dict[str, int]:
     """What is called with a code, and the place of the code among the arguments."""
+    assert issubclass(errors_of_stores.NoBucket, DeliveryError), "its tree is whole"
     errors = [*subclasses(Refused), *subclasses(PictureError), *subclasses(DeliveryError)]
     errors += subclasses(CredentialError)
     return dict.fromkeys(errors, 0) | CODE_AT

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from delivery import backends
 from delivery.addresses import AddressPolicy
 from delivery.backends.base import Store, Stored
 from delivery.destination import Destination
+from delivery.errors import DeliveryError
 from tests.delivery.peers import LOOPBACK
 from tests.peers.ceph import Ceph
 
@@ -65,3 +68,15 @@ def put(store: Store, key: str, source: Path, **given: Any) -> Stored:
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
     arguments = {"media_type": "image/webp", "cache_control": "max-age=60", "sha256": sha256}
     return store.put(key, source, **(arguments | given))
+
+
+def probe_fails(
+    to: Destination,
+    error: type[DeliveryError] | tuple[type[DeliveryError], ...],
+    words: str | None = None,
+    policy: AddressPolicy = LOOPBACK,
+) -> DeliveryError:
+    """The error of a probe, which is one of these and says these words (a pattern)."""
+    with opened(to, policy) as store, pytest.raises(error, match=words) as caught:
+        store.probe()
+    return caught.value

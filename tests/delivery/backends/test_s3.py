@@ -92,7 +92,11 @@ def test_signed_urls(bucket: Bucket, picture: Picture) -> None:
             assert answer.read() == b"signed"
         plain = store.url("a.webp", expires_s=None)
         assert plain == url.partition("?")[0]
-    for changed in (url.replace("a.webp", "b.webp"), url.replace("Expires=60", "Expires=61"), plain):
+    for changed in (
+        url.replace("a.webp", "b.webp"),
+        url.replace("Expires=60", "Expires=61"),
+        plain,
+    ):
         with pytest.raises(OSError, match="HTTP Error 403"):
             urlopen(changed)
 
@@ -111,9 +115,7 @@ def test_the_store_may_confirm_by_sha256(bucket: Bucket, picture: Picture) -> No
         assert put(store, "a", picture(b"1")).checksum.startswith(("sha256:", "md5:"))
 
 
-def test_a_file_that_is_not_the_announced_one_is_not_sent(
-    bucket: Bucket, picture: Picture
-) -> None:
+def test_a_file_that_is_not_the_announced_one_is_not_sent(bucket: Bucket, picture: Picture) -> None:
     with opened(bucket.destination()) as store, pytest.raises(ChecksumMismatch, match="staging"):
         put(store, "a", picture(b"1"), sha256="0" * 64)
     assert bucket.keys() == []

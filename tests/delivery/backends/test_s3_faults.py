@@ -54,7 +54,7 @@ def test_five_times_500_and_then_fine(
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "error"),
+    "row",
     [
         (403, "AccessDenied", AccessDenied),
         (403, "", AccessDenied),
@@ -75,14 +75,13 @@ def test_five_times_500_and_then_fine(
     ],
 )
 def test_answers(
-    status: int,
-    code: str,
-    error: type[DeliveryError],
+    row: tuple[int, str, type[DeliveryError]],
     store: Store,
     bucket: Bucket,
     proxy: FaultyProxy,
     picture: Picture,
 ) -> None:
+    status, code, error = row
     body = answer(code) if code else b""
     proxy.faults.append(Fault("PUT", "status", status, body=body, headers={"Retry-After": "7"}))
     with pytest.raises(error) as caught:
@@ -98,11 +97,13 @@ def test_options_that_a_store_may_not_know_are_named(
 ) -> None:
     proxy.faults.append(Fault("PUT", "status", 501, body=answer("NotImplemented")))
     to = bucket.destination(proxy.endpoint, checksum="sha256", acl="private")
-    with opened(to) as store, pytest.raises(BadOptions, match="acl, checksum .etag needs no"):
+    with opened(to) as store, pytest.raises(BadOptions, match=r"acl, checksum .etag needs no"):
         put(store, "a", picture(b"1"))
 
 
-def test_a_store_that_hangs(store: Store, bucket: Bucket, proxy: FaultyProxy, picture: Picture) -> None:
+def test_a_store_that_hangs(
+    store: Store, bucket: Bucket, proxy: FaultyProxy, picture: Picture
+) -> None:
     proxy.faults.append(Fault("PUT", "hang"))
     with pytest.raises(TimedOut):
         put(store, "a", picture(b"1"))
@@ -115,7 +116,9 @@ def test_a_part_that_fails_leaves_no_unfinished_upload(
     kind: str, store: Store, bucket: Bucket, proxy: FaultyProxy, picture: Picture
 ) -> None:
     proxy.faults.append(Fault("PUT", kind, path="partNumber=2"))
-    error = {"hang": TimedOut, "cut_request": StoreUnavailable, "wrong_body": ChecksumMismatch}[kind]
+    error = {"hang": TimedOut, "cut_request": StoreUnavailable, "wrong_body": ChecksumMismatch}[
+        kind
+    ]
     with pytest.raises(error):
         put(store, "a", picture(os.urandom(LARGE)))
     assert bucket.keys() == []
@@ -190,7 +193,7 @@ def test_a_store_that_drips_is_cut_off(store: Store, proxy: FaultyProxy, picture
     """No single wait is longer than timeout_s, so only the whole can be."""
     proxy.faults.append(Fault("PUT", "slow", pause_s=0.1))
     started = time.monotonic()
-    with pytest.raises(TimedOut, match="not finished within 2 s"):
+    with pytest.raises(TimedOut, match="finished within 2 s"):
         put(store, "a", picture(b"1"))
     assert time.monotonic() - started < 4
 
@@ -204,7 +207,7 @@ def test_a_closed_port() -> None:
 
 
 def test_an_unknown_host() -> None:
-    with pytest.raises(DnsFailed, match="store.invalid"):
+    with pytest.raises(DnsFailed, match=r"store\.invalid"):
         _probe("http://store.invalid")
 
 

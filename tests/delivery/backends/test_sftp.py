@@ -25,7 +25,7 @@ from delivery.backends.errors import (
 )
 from delivery.destination import Destination
 from delivery.errors import AddressRefused, DeliveryError, TimedOut
-from tests.delivery.backends.stores import PUBLIC_ONLY, destination, opened, put
+from tests.delivery.backends.stores import PUBLIC_ONLY, destination, opened, probe_fails, put
 from tests.delivery.peers import closed_port, raw_peer
 from tests.peers import ssh
 from tests.peers.wires import tapped
@@ -156,9 +156,7 @@ def test_a_key_with_a_passphrase(folder: Folder, tmp_path: Path) -> None:
     with opened(folder.destination(secret=secret | {"passphrase": "open sesame"})) as store:
         store.probe()
     for wrong in ({}, {"passphrase": "sesame"}):
-        with opened(folder.destination(secret=secret | wrong)) as store:
-            with pytest.raises(BadOptions, match="passphrase"):
-                store.probe()
+        probe_fails(folder.destination(secret=secret | wrong), BadOptions, "passphrase")
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
@@ -211,9 +209,7 @@ def test_a_secret_is_needed(folder: Folder) -> None:
 
 
 def test_no_such_folder(folder: Folder) -> None:
-    with opened(folder.destination(root="/nonexistent/x")) as store:
-        with pytest.raises(NoBucket, match="correct root"):
-            store.probe()
+    probe_fails(folder.destination(root="/nonexistent/x"), NoBucket, "correct root")
 
 
 def test_a_folder_that_is_not_ours(folder: Folder) -> None:
@@ -227,17 +223,17 @@ def test_a_folder_that_is_not_ours(folder: Folder) -> None:
 
 def test_a_full_disk(folder: Folder, picture: Picture) -> None:
     try:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder.root)]
+        mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder.root)]
         subprocess.run(mount, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("mounting a small file system needs more than root here")
     try:
-        with opened(folder.destination()) as store:
-            with pytest.raises(StoreFull, match="disk full"):
-                put(store, "a", picture(os.urandom(1 << 20)))
+        large = picture(os.urandom(1 << 20))
+        with opened(folder.destination()) as store, pytest.raises(StoreFull, match="disk full"):
+            put(store, "a", large)
         assert folder.files() == []
     finally:
-        subprocess.run(["umount", str(folder.root)], check=True)
+        subprocess.run(["/bin/umount", str(folder.root)], check=True)
 
 
 def test_stale_temporary_files_are_swept(folder: Folder, picture: Picture) -> None:
@@ -273,24 +269,19 @@ def test_a_server_that_falls_silent(folder: Folder, picture: Picture) -> None:
 
 def test_a_server_that_never_answers(folder: Folder) -> None:
     with raw_peer(lambda _, stop: stop.wait() and None) as port:
-        with opened(folder.destination(port=port, timeout_s=1)) as store:
-            with pytest.raises((TimedOut, StoreUnavailable)):
-                store.probe()
+        probe_fails(folder.destination(port=port, timeout_s=1), (TimedOut, StoreUnavailable))
 
 
 def test_a_closed_port(folder: Folder) -> None:
-    with opened(folder.destination(port=closed_port())) as store:
-        with pytest.raises(StoreUnavailable, match="refused"):
-            store.probe()
+    probe_fails(folder.destination(port=closed_port()), StoreUnavailable, "refused")
 
 
 def test_something_that_is_no_ssh_server(folder: Folder) -> None:
     def talk(connection: Any, _: object) -> None:
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 200)
 
-    with raw_peer(talk) as port, opened(folder.destination(port=port, timeout_s=1)) as store:
-        with pytest.raises(StoreUnavailable):
-            store.probe()
+    with raw_peer(talk) as port:
+        probe_fails(folder.destination(port=port, timeout_s=1), StoreUnavailable)
 
 
 def test_a_users_server_at_a_private_address_is_not_called(folder: Folder) -> None:
