@@ -257,7 +257,8 @@ def test_objects_that_hold_it_do_not_show_it() -> None:
 
 
 def test_jobs_know_the_key_only(api: Api, staff: str, witness: Witness) -> None:
-    service.create(key="my-s3", kind="s3", data=DATA, owner="", who="x")
+    data = {**DATA, "endpoint": f"http://127.0.0.1:{free_port()}", "timeout_s": 2}
+    service.create(key="my-s3", kind="s3", data=data, owner="", who="x")
     job = {**SMALL_JOB, "storageKeys": {"s3": "my-s3"}}
     answer = witness.note(api.upload(HOPPER, token=upload_token(job)))
     assert answer.status_code == 202, answer.content
