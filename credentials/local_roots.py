@@ -12,16 +12,19 @@ TYPE, FIELD = "local", "root"
 
 
 def check(kind: str, options: Mapping[str, Any]) -> None:
-    """Raises InvalidCredential for a folder outside, links followed."""
+    """Raises InvalidCredential for a folder outside, links followed, and for our own data."""
     if kind != TYPE or FIELD not in options:
         return
     folder = Path(str(options[FIELD]))
     if not folder.is_absolute():
         raise _wrong("must be an absolute path")
+    folder, data = folder.resolve(), Path(settings.PIXERVE.data_dir).resolve()
+    if folder.is_relative_to(data) or data.is_relative_to(folder):
+        raise _wrong("the server's own data are there")
     roots = [root.resolve() for root in settings.PIXERVE.local_roots]
     if not roots:
         raise _wrong("PIXERVE_LOCAL_ROOTS lists no folder, so there is none to put files into")
-    if not any(folder.resolve().is_relative_to(root) for root in roots):
+    if not any(folder.is_relative_to(root) for root in roots):
         raise _wrong("is not below a folder of PIXERVE_LOCAL_ROOTS")
 
 

@@ -6,7 +6,8 @@ of the value.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from delivery import backends
 MAX_BYTES = 64 * 1024
 MAX_FIELDS = 64
 MAX_ERRORS = 20
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _WORDS = {
     "extra_forbidden": "unknown field",
     "missing": "required",
@@ -35,6 +37,20 @@ class Parsed:
 
     options: dict[str, Any]
     secret: dict[str, str] = field(repr=False)
+
+
+def named(location: Iterable[int | str]) -> str:
+    """`("data", "sizes", 0)` → `data.sizes[0]`. What is no name is not repeated: a secret may have
+    been put in the place of one."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif _NAME.fullmatch(part):
+            path += f".{part}"
+        else:
+            break
+    return path.removeprefix(".")[:200]
 
 
 def wrong(name: str, message: str) -> InvalidCredential:
@@ -59,7 +75,7 @@ def by_name(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     for given, value in data.items():
         name = names.get(given, given)
         if name in found:
-            raise wrong(f"data.{given}", f"given twice: it is the same as {name}")
+            raise wrong(named(("data", given)), f"given twice: it is the same as {name}")
         found[name] = value
     return found
 
@@ -102,11 +118,10 @@ def _validated(kind: str, data: Mapping[str, Any], known: Mapping[str, Field]) -
 
 
 def _error(found: Any, data: Mapping[str, Any], known: Mapping[str, Field]) -> dict[str, str]:
-    path = "data" + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in found["loc"])
     message = _WORDS.get(found["type"], found["msg"].removeprefix("Value error, "))
     if _holds_secret(message, data, known):
         message = "not acceptable"
-    return {"field": path[:200], "message": message[:500]}
+    return {"field": named(("data", *found["loc"])), "message": message[:500]}
 
 
 def _holds_secret(message: str, data: Mapping[str, Any], known: Mapping[str, Field]) -> bool:

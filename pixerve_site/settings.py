@@ -215,6 +215,8 @@ SILENCED_SYSTEM_CHECKS = [
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "pixerve_site.reports.NoValues"
 
+_CLIENT_LIBRARIES = ("boto3", "botocore", "s3transfer", "urllib3", "google", "paramiko", "requests")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -229,6 +231,8 @@ LOGGING = {
         # Anybody can send a strange Host; the answer says so, the log need not.
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "PIL": {"level": "WARNING"},
+        # At DEBUG they write down requests with their tokens.
+        **{name: {"level": "WARNING"} for name in _CLIENT_LIBRARIES},
     },
 }
 

@@ -65,17 +65,10 @@ class CredentialForm(forms.Form):
         if existing is not None:
             del self.fields["key"]
             self.fields["owner"].initial = existing.owner
-        for field in self._known.values():
+        for field in sorted(self._known.values(), key=lambda each: not each.required):
             self.fields[PREFIX + field.name] = self._made(field, stored)
-        for name in self._forgettable(stored):
-            self.fields[FORGET + name] = forms.BooleanField(
-                required=False,
-                widget=UnfoldBooleanWidget,
-                label=f"Forget the stored {self._known[name].title.lower()}",
-            )
-
-    def _forgettable(self, stored: frozenset[str]) -> list[str]:
-        return [name for name in self._known if name in stored and not self._known[name].required]
+            if field.name in stored and not field.required:
+                self.fields[FORGET + field.name] = _forget(field)
 
     def _made(self, field: Field, stored: frozenset[str]) -> forms.Field:
         common: dict[str, Any] = {
@@ -127,11 +120,16 @@ class CredentialForm(forms.Form):
                 self.add_error(None, f"{each['field']}: {each['message']}")
 
 
+def _forget(field: Field) -> forms.Field:
+    label = f"Forget the stored {field.title.lower()}"
+    return forms.BooleanField(required=False, widget=UnfoldBooleanWidget, label=label)
+
+
 def _help(field: Field, stored: bool) -> str:
     words = [field.description]
     if field.secret and stored:
         words.append("One is stored; leave this empty to keep it.")
-    elif field.default not in (None, "") and field.kind != "switch":
+    elif field.default not in (None, "") and field.kind not in {"switch", "choice"}:
         words.append(f"Default: {field.default}.")
     return " ".join(filter(None, words))
 
@@ -152,7 +150,8 @@ def _plain(field: Field, common: dict[str, Any]) -> forms.Field:
             common["required"] = False
             return forms.BooleanField(widget=UnfoldBooleanWidget, **common)
         case "choice":
-            empty = [] if field.required else [("", "—")]
+            default = f"Default: {field.default}" if field.default else "—"
+            empty = [] if field.required else [("", default)]
             choices = [*empty, *((each, each) for each in field.choices)]
             return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget, **common)
         case "whole":

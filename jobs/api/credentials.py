@@ -15,7 +15,7 @@ from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from credentials import secret, service, trial
+from credentials import options, secret, service, trial
 from credentials.errors import InvalidCredential
 from credentials.models import MAX_OWNER, Credential, CredentialChange
 from credentials.sealing import Unreadable
@@ -61,10 +61,10 @@ class ChangeBody(_Body):
 
 
 def _error(found: Any) -> dict[str, str]:
-    name = ".".join(map(str, found["loc"])) or "body"
+    name = options.named(found["loc"]) or "body"
     words = _FIXED if name in {"key", "type"} else "unknown field"
     message = {"extra_forbidden": words, "missing": "required"}.get(found["type"], found["msg"])
-    return {"field": name[:200], "message": message}
+    return {"field": name, "message": message}
 
 
 def _read(model: type[B], request: Request) -> B:

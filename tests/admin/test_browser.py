@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.server import EXAMPLE_JOB, IMAGES, Pixerve, make_token, wait_for
+from tests.server import EXAMPLE_JOB, IMAGES, Pixerve, free_port, make_token, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE_MS = 60_000
@@ -138,3 +138,30 @@ def test_a_trial_token_made_by_hand_uploads(page: Page, server: Pixerve) -> None
     answer = server.upload(content, token, name="hopper.gif")
     assert answer.status == 202, json.dumps(answer.json())
     assert server.wait_end(answer.json()["hash"], token)["state"] == "completed"
+
+
+def test_a_credential_is_registered_tried_and_changed(page: Page, server: Pixerve) -> None:
+    sign_in(page, server, "/admin/credentials/credential/add/")
+    page.click("#content a:text('s3')")
+    page.fill("#id_key", "by-hand")
+    page.fill("#id_data_bucket", "pictures")
+    page.fill("#id_data_access_key_id", "AKIA1")
+    page.fill("#id_data_endpoint", f"http://127.0.0.1:{free_port()}")
+    page.fill("#id_data_secret_access_key", "hush-secret")
+    assert page.locator("#id_data_secret_access_key").get_attribute("type") == "password"
+    page.click("text=Register")
+    expect(page.locator("body")).to_contain_text("by-hand is registered")
+    assert page.locator("#id_data_secret_access_key").input_value() == ""
+    assert "hush-secret" not in page.content()
+
+    page.click("text=Test connection")
+    expect(page.locator("body")).to_contain_text("It does not work: store_unavailable")
+
+    page.fill("#id_data_bucket", "others")
+    page.click("text=Save")
+    changes = page.locator("table.px-log tbody tr")
+    expect(changes).to_have_count(2)
+    expect(changes.first).to_contain_text("bucket")
+    page.click("text=Delete")
+    page.click("#content button:text('Delete')")
+    expect(page.locator("body")).to_contain_text("by-hand is deleted")

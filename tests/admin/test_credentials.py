@@ -33,7 +33,8 @@ FORM = {
 @pytest.fixture
 def roots(tmp_path: Path, settings: Settings) -> Path:
     settings.PIXERVE = settings.PIXERVE.model_copy(update={"local_roots": (tmp_path,)})
-    return tmp_path
+    (tmp_path / "pictures").mkdir()
+    return tmp_path / "pictures"
 
 
 def add(staff: Client, kind: str = "s3", **changes: str) -> Any:

@@ -14,6 +14,7 @@ LISTS = ["job", "success", "failure", "callback", "hostedfile"]
 PAGES = ["/admin/", "/admin/figures", "/admin/jobs/job/trial-token/"] + [
     f"/admin/jobs/{name}/" for name in LISTS
 ]
+PAGES += ["/admin/credentials/credential/", "/admin/credentials/credential/add/"]
 
 
 @pytest.mark.parametrize("page", PAGES)

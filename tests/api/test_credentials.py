@@ -190,6 +190,15 @@ def test_an_admin_session_needs_the_csrf_token(staff_user: User, content_type: s
     assert answer.status_code == 201, answer.content
 
 
+def test_json_that_is_called_a_multipart_form(api: Api, staff: str, staff_user: User) -> None:
+    kind, body = "multipart/form-data; boundary=x", json.dumps(ORIGINAL)
+    answer = api.call("POST", ALL, token=staff, data=body, content_type=kind)
+    assert answer.status_code == 201, answer.content
+    client = Client(enforce_csrf_checks=True)  # looks into the form for the CSRF token
+    client.force_login(staff_user)
+    assert client.post(ALL, body, content_type=kind).status_code in {400, 403}
+
+
 def test_a_form_is_no_json(api: Api, staff: str) -> None:
     answer = api.client.post(ALL, ORIGINAL | {"data": "x"}, HTTP_AUTHORIZATION=f"Bearer {staff}")
     assert_problem(answer, 400, "malformed_request")
@@ -424,6 +433,15 @@ def test_a_folder_outside_is_refused(api: Api, staff: str, roots: Path, root: st
     assert_problem(answer, 422, "invalid_credential", "data.root")
 
 
+def test_the_data_folder_is_refused(
+    api: Api, staff: str, configure: Callable[..., None], tmp_path: Path
+) -> None:
+    configure(local_roots=(tmp_path,))
+    for root in (tmp_path, tmp_path / "data", tmp_path / "data" / "staging"):
+        answer = create(api, staff, type="local", data={"root": str(root)})
+        assert_problem(answer, 422, "invalid_credential", "data.root")
+
+
 def test_a_folder_inside_is_taken(api: Api, staff: str, roots: Path) -> None:
     for name in ("", "/a/b"):
         key = uuid.uuid4().hex
@@ -434,7 +452,7 @@ def test_a_folder_inside_is_taken(api: Api, staff: str, roots: Path) -> None:
 
 def test_without_roots_there_is_no_local_storage(api: Api, staff: str, tmp_path: Path) -> None:
     body = assert_problem(
-        create(api, staff, type="local", data={"root": str(tmp_path)}),
+        create(api, staff, type="local", data={"root": str(tmp_path / "pictures")}),
         422,
         "invalid_credential",
         "data.root",

@@ -39,6 +39,13 @@ ROUTES = {
     ("/token/refresh", "post"),
     ("/register", "post"),
     ("/tokens", "post"),
+    ("/admin/credentials", "post"),
+    ("/v1/credentials", "get"),
+    ("/v1/credentials", "post"),
+    ("/v1/credentials/{key}", "get"),
+    ("/v1/credentials/{key}", "patch"),
+    ("/v1/credentials/{key}", "delete"),
+    ("/v1/credentials/{key}/test", "post"),
 }
 
 

@@ -1,6 +1,7 @@
 """From a storage key to a destination: unknown and foreign ones are refused in the same words."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -96,12 +97,15 @@ def test_secrets_cannot_be_swapped_between_rows() -> None:
     assert resolve("s3", "other", subject="ann").secret == {"secret_access_key": "another"}
 
 
-def test_use_is_noted_at_most_once_a_minute() -> None:
+def test_use_is_noted_at_most_once_a_minute(
+    django_assert_num_queries: Callable[[int], AbstractContextManager[object]],
+) -> None:
     made = make()
     resolve("s3", "my-s3", subject="ann")
     first = _used(made)
     assert first is not None
-    resolve("s3", "my-s3", subject="ann")
+    with django_assert_num_queries(1):
+        resolve("s3", "my-s3", subject="ann")
     assert _used(made) == first
     past = timezone.now() - timedelta(seconds=61)
     Credential.objects.update(last_used_at=past)

@@ -88,11 +88,13 @@ def test_lists() -> None:
         ALLOWED_HOSTS="a.example, b.example",
         CORS_ORIGINS="https://a.example",
         CALLBACK_ALLOW_PRIVATE="127.0.0.0/8",
+        LOCAL_ROOTS="/srv/pictures, out",
     )
     assert found.trusted_proxies == tuple(
         map(ip_network, ("10.0.0.1/32", "192.168.0.0/16", "::1/128"))
     )
     assert found.allowed_hosts == ("a.example", "b.example")
+    assert found.local_roots == (Path("/srv/pictures"), PROJECT_ROOT / "out")
     assert found.callback_allow_private == (ip_network("127.0.0.0/8"),)
 
 

@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from dotenv import dotenv_values
 from pydantic.alias_generators import to_camel
 
+from credentials.errors import CredentialError
 from delivery.backends import errors as errors_of_stores
 from delivery.errors import DeliveryError
 from delivery.retry import SCHEDULE
@@ -35,7 +36,7 @@ PAGES = sorted(
 )
 PACKAGES = ("jobs", "encoders", "delivery", "credentials", "pixerve_site")
 # Functions beside the error classes that take a code: the place of it among the arguments.
-CODE_AT = {"_refuse": 0, "fail": 1, "Notice": 0, "Attempt": 2}
+CODE_AT = {"_refuse": 0, "fail": 1, "Notice": 0, "Attempt": 2, "Verdict": 1}
 CODE = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
 
@@ -135,6 +136,7 @@ def places_of_codes() -> dict[str, int]:
     """What is called with a code, and the place of the code among the arguments."""
     assert issubclass(errors_of_stores.NoBucket, DeliveryError), "its tree is whole"
     errors = [*subclasses(Refused), *subclasses(PictureError), *subclasses(DeliveryError)]
+    errors += subclasses(CredentialError)
     return dict.fromkeys(errors, 0) | CODE_AT
 
 
@@ -189,6 +191,8 @@ def test_the_search_for_codes_finds_each_kind() -> None:
         "headers_unreadable",  # an attempt without an exception
         "alpha_lost",  # a warning
         "method_not_allowed",
+        "credential_unreadable",  # the outcome of a trial
+        "credential_in_use",
     }
     assert known <= all_codes()
 
@@ -316,7 +320,7 @@ def test_operations_has_every_command() -> None:
     page = read("docs/operations.md")
     found = (PROJECT_ROOT / package / "management" / "commands" for package in PACKAGES)
     commands = {path.stem for folder in found for path in folder.glob("[a-z]*.py")}
-    assert {"serve", "prune_jobs"} <= commands
+    assert {"serve", "prune_jobs", "rotate_credential_keys"} <= commands
     for command in commands:
         assert f"`manage.py {command}" in page
 
