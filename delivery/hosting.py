@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
@@ -35,8 +35,17 @@ _PUBLISH_TRIES = 50
 # A symbolic link opened with O_NOFOLLOW is ENOTDIR on Linux and ELOOP elsewhere.
 _NOT_A_FOLDER = frozenset({errno.ENOTDIR, errno.ELOOP})
 _NOT_THERE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO})
+# EEXIST: the name is taken.
 _CANNOT_LINK = frozenset(
-    {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP}
+    {
+        errno.EEXIST,
+        errno.EXDEV,
+        errno.EPERM,
+        errno.EACCES,
+        errno.EMLINK,
+        errno.ENOSYS,
+        errno.EOPNOTSUPP,
+    }
 )
 
 
@@ -84,21 +93,37 @@ class HostedRoot:
         into ``source`` afterwards. Raises PathRefused, HostingFailed.
         """
         *folders, name = _segments(path)
+        return self._publish(folders, {name: source})[name]
+
+    def publish_all(
+        self, folder: str, sources: Mapping[str, Path], on_each: Callable[[], None] | None = None
+    ) -> dict[str, Placed]:
+        """``publish`` for several files of one ``folder`` ("" is the root), by their names there.
+
+        They appear one after the other, and are durable together when this returns. ``on_each`` is
+        called before each of them.
+        """
+        for name in sources:
+            if _segments(name) != [name]:
+                raise PathRefused("a file's name holds a slash")
+        return self._publish(_segments(folder) if folder else [], sources, on_each)
+
+    def _publish(
+        self,
+        folders: list[str],
+        sources: Mapping[str, Path],
+        on_each: Callable[[], None] | None = None,
+    ) -> dict[str, Placed]:
         try:
-            with _opened(os.open(source, _FILE)) as source_fd:
-                return self._publish(source, source_fd, folders, name)
+            for _ in range(_PUBLISH_TRIES):
+                # Missing sources have another error: what is missing here is a folder that was
+                # just pruned.
+                with suppress(FileNotFoundError), self._folder(folders, make=True) as folder:
+                    return _place_all(sources, folder, on_each)
         except IsADirectoryError:
             raise PathRefused("the path is a folder") from None
         except OSError as error:
             raise HostingFailed(error.strerror or type(error).__name__) from error
-
-    def _publish(self, source: Path, source_fd: int, folders: list[str], name: str) -> Placed:
-        if not stat.S_ISREG(os.fstat(source_fd).st_mode):
-            raise HostingFailed("the source is not a regular file")
-        for _ in range(_PUBLISH_TRIES):
-            # The source is open, so what is missing here is a folder that was just pruned.
-            with suppress(FileNotFoundError), self._folder(folders, make=True) as folder:
-                return _place(source, source_fd, name, folder)
         raise HostingFailed("the folder vanished again and again")
 
     def open(self, path: str) -> HostedHandle:
@@ -216,31 +241,62 @@ def _make_folder(name: str, parent: int) -> None:
         os.fsync(parent)
 
 
+def _place_all(
+    sources: Mapping[str, Path], folder: int, on_each: Callable[[], None] | None
+) -> dict[str, Placed]:
+    placed = {}
+    for name, source in sources.items():
+        if on_each:
+            on_each()
+        with _opened(_open_source(source)) as source_fd:
+            placed[name] = _place(source, source_fd, name, folder)
+    os.fsync(folder)
+    return placed
+
+
+def _open_source(source: Path) -> int:
+    try:
+        return os.open(source, _FILE)
+    except FileNotFoundError as error:
+        raise HostingFailed(str(error.strerror)) from error
+
+
 def _place(source: Path, source_fd: int, name: str, folder: int) -> Placed:
+    """Bring the bytes into the folder; a name that is free is simply linked."""
+    status = os.fstat(source_fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise HostingFailed("the source is not a regular file")
+    if not _link(source, source_fd, name, folder):
+        status = _replace(source, source_fd, name, folder)
+    return Placed(status.st_size, status.st_mtime_ns)
+
+
+def _replace(source: Path, source_fd: int, name: str, folder: int) -> os.stat_result:
     """Bring the bytes into the folder under a temporary name, then give them their own."""
     temporary = TEMPORARY_PREFIX + secrets.token_hex(8)
     try:
-        _link_or_copy(source, source_fd, temporary, folder)
+        if not _link(source, source_fd, temporary, folder):
+            _copy(source_fd, temporary, folder)
         status = os.stat(temporary, dir_fd=folder, follow_symlinks=False)
         os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        os.fsync(folder)
-        return Placed(status.st_size, status.st_mtime_ns)
+        return status
     finally:
         # A rename onto another link of the same file does nothing and keeps both names.
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=folder)
 
 
-def _link_or_copy(source: Path, source_fd: int, temporary: str, folder: int) -> None:
+def _link(source: Path, source_fd: int, name: str, folder: int) -> bool:
+    """Give the source's bytes, synced before, a further name; False where that cannot be done."""
     try:
         os.fchmod(source_fd, _PUBLIC_MODE)
-        os.link(source, temporary, dst_dir_fd=folder, follow_symlinks=False)
+        os.fsync(source_fd)
+        os.link(source, name, dst_dir_fd=folder, follow_symlinks=False)
     except OSError as error:
         if error.errno not in _CANNOT_LINK:
             raise
-        _copy(source_fd, temporary, folder)
-    else:
-        os.fsync(source_fd)
+        return False
+    return True
 
 
 def _copy(source_fd: int, temporary: str, folder: int) -> None:

@@ -72,7 +72,8 @@ class Conversation:
     def _lines(self) -> Iterator[bytes]:
         """Complete lines of the child as they come, until it closes the pipe."""
         buffered = b""
-        with selectors.DefaultSelector() as selector:
+        # poll(2) and not epoll(7): nothing is set up in the kernel for what lasts for one job.
+        with selectors.PollSelector() as selector:
             selector.register(self._child.answers_fd, selectors.EVENT_READ)
             selector.register(self._child.errors_fd, selectors.EVENT_READ)
             while True:

@@ -55,8 +55,8 @@ class Plan:
         return {
             "source": str(self.source.absolute()),
             "out_dir": str(self.out_dir.absolute()),
-            "variants": [asdict(variant) for variant in self.variants],
-            "limits": asdict(self.limits),
+            "variants": [dict(vars(variant)) for variant in self.variants],
+            "limits": dict(vars(self.limits)),
         }
 
     @classmethod

@@ -42,7 +42,7 @@ class JobBroker(ORM):  # type: ignore[misc]
         if self._stored_task_waits():
             found: list[tuple[int | None, str]] | None = super().dequeue()
             return found
-        if queue.runnable().exists():
+        if queue.any_runnable():
             return [(None, _wake_up())]
         bells.queue.wait(Conf.POLL)
         return None

@@ -50,9 +50,13 @@ def owner_of(pid: int) -> str:
     return f"{_host()}/{pid}/{_start_time(pid)}"
 
 
+@cache
 def myself() -> str:
     """The owner name of this process."""
     return owner_of(os.getpid())
+
+
+os.register_at_fork(after_in_child=myself.cache_clear)
 
 
 def is_here(owner: str) -> bool:

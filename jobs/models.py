@@ -7,12 +7,16 @@ HostedFile: what lies at a path of `/files/`; lives as long as the file, not as 
 """
 
 import uuid
+from datetime import UTC, datetime
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from jobs.states import IN_FLIGHT, Stage, State
+
+# Before any clock: a job that nobody delayed is runnable whatever the clock says now or said then.
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Reference(models.Model):
@@ -44,13 +48,18 @@ class Job(models.Model):
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     subject = models.CharField(max_length=255)
     sha256 = models.CharField(max_length=64)
-    reference = models.ForeignKey(Reference, on_delete=models.PROTECT, related_name="jobs")
+    reference = models.ForeignKey(
+        Reference,
+        on_delete=models.PROTECT,
+        related_name="jobs",
+        db_index=False,  # job_by_reference begins with it
+    )
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.NONE, blank=True)
     priority = models.PositiveSmallIntegerField(default=0)
     turn = models.BigIntegerField(default=0)
-    run_after = models.DateTimeField(default=timezone.now)
+    run_after = models.DateTimeField(default=AT_ONCE)
 
     spec = models.JSONField()
     sealed_headers = models.TextField(blank=True, default="", editable=False)
@@ -115,7 +124,12 @@ class Job(models.Model):
 class Rendition(models.Model):
     """One produced file. `key` is its object key at every destination of the job."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="renditions")
+    job = models.ForeignKey(
+        Job,
+        on_delete=models.CASCADE,
+        related_name="renditions",
+        db_index=False,  # one_rendition_each begins with it
+    )
     name = models.CharField(max_length=200)
     key = models.CharField(max_length=420, db_index=True)
     format = models.CharField(max_length=16)

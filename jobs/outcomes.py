@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
+from django.utils import timezone
 
 from encoders.plan import Rendition as Made
-from jobs import events, names, staging, transitions
+from jobs import events, names, rows, staging, transitions
 from jobs.leases import LeaseLost
 from jobs.models import EventType, Failure, HostedFile, Job, Rendition, Success
 
@@ -48,14 +49,7 @@ def complete(job: Job, product: Product) -> None:
             raise LeaseLost(str(job.uid))
         _write_renditions(job, product.renditions)
         _write_hosted(job, product.published)
-        Success.objects.create(
-            job=job,
-            reference_id=job.reference_id,
-            subject=job.subject,
-            job_data=job.spec,
-            file_count=len(product.renditions),
-            output_bytes=sum(each.bytes for each in product.renditions),
-        )
+        _write_success(job, product.renditions)
         events.tell(job, EventType.COMPLETED, file_count=len(product.renditions))
         transaction.on_commit(lambda: staging.discard(job.uid))
 
@@ -81,41 +75,42 @@ def fail(job: Job, code: str, message: str) -> bool:
 
 def _write_renditions(job: Job, made: Sequence[Made]) -> None:
     sub_dir = job.spec.get("subDir") or ""
-    rows = [
-        Rendition(
-            job=job,
-            name=each.name,
-            key=names.object_key(sub_dir, each.name),
-            format=each.format,
-            width=each.width,
-            height=each.height,
-            bytes=each.bytes,
-            sha256=each.sha256,
-            encode_ms=each.encode_ms,
-        )
+    keys = {each.name: names.object_key(sub_dir, each.name) for each in made}
+    for key in keys.values():
+        # A key holds the reference, so older renditions of this key are this subject's own.
+        older = {"key": key, "superseded": False}
+        rows.update(Rendition, {"superseded": True}, where=older)
+    renditions = [
+        {"job_id": job.pk, "key": keys[each.name], "superseded": False, **vars(each)}
         for each in made
     ]
-    # A key holds the reference, so older renditions of this key are this subject's own.
-    older = Rendition.objects.filter(key__in=[row.key for row in rows], superseded=False)
-    older.update(superseded=True)
-    Rendition.objects.bulk_create(rows)
+    rows.insert(Rendition, renditions)
 
 
 def _write_hosted(job: Job, published: Sequence[Published]) -> None:
-    HostedFile.objects.bulk_create(
-        [
-            HostedFile(
-                path=each.key,
-                job=job,
-                reference_id=job.reference_id,
-                sha256=each.sha256,
-                bytes=each.bytes,
-                mtime_ns=each.mtime_ns,
-                media_type=each.media_type,
-            )
-            for each in published
-        ],
-        update_conflicts=True,
-        unique_fields=["path"],
-        update_fields=["job", "reference", "sha256", "bytes", "mtime_ns", "media_type"],
-    )
+    hosted = [
+        {
+            "path": each.key,
+            "job_id": job.pk,
+            "reference_id": job.reference_id,
+            "sha256": each.sha256,
+            "bytes": each.bytes,
+            "mtime_ns": each.mtime_ns,
+            "media_type": each.media_type,
+        }
+        for each in published
+    ]
+    rows.insert(HostedFile, hosted, replace_by="path")
+
+
+def _write_success(job: Job, made: Sequence[Made]) -> None:
+    success = {
+        "job_id": job.pk,
+        "reference_id": job.reference_id,
+        "subject": job.subject,
+        "timestamp": timezone.now(),
+        "job_data": job.spec,
+        "file_count": len(made),
+        "output_bytes": sum(each.bytes for each in made),
+    }
+    rows.insert(Success, [success])

@@ -89,7 +89,7 @@ def _make(job: Job) -> Product:
 
 def _queued_ms(job: Job) -> float:
     waited = (job.claimed_at or job.created_at) - max(job.created_at, job.run_after)
-    return round(waited.total_seconds() * 1000, 1)
+    return round(max(0.0, waited.total_seconds()) * 1000, 1)
 
 
 def limits() -> Limits:
@@ -127,15 +127,20 @@ def _make_out_dir(job: Job) -> Path:
 
 def _host(job: Job, spec: JobSpec, outcome: Outcome, pulse: "Pulse") -> list[Published]:
     root = HostedRoot(Path(settings.PIXERVE.serve_dir))
-    published = []
-    for made in outcome.renditions:
-        pulse.beat()
-        key = names.object_key(spec.sub_dir or "", made.name)
-        placed = root.publish(staging.out_dir(job.uid, job.fence) / made.name, key)
-        published.append(
-            Published(key, made.sha256, placed.size, placed.mtime_ns, _media_type(job, made))
+    made_in = staging.out_dir(job.uid, job.fence)
+    sub_dir = spec.sub_dir or ""
+    sources = {made.name: made_in / made.name for made in outcome.renditions}
+    placed = root.publish_all(sub_dir, sources, on_each=pulse.beat)
+    return [
+        Published(
+            names.object_key(sub_dir, made.name),
+            made.sha256,
+            placed[made.name].size,
+            placed[made.name].mtime_ns,
+            _media_type(job, made),
         )
-    return published
+        for made in outcome.renditions
+    ]
 
 
 def _media_type(job: Job, made: Rendition) -> str:

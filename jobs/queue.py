@@ -22,12 +22,24 @@ SELECT (SELECT turn FROM {Job._meta.db_table}
          WHERE state = 'pending' AND subject = %(subject)s AND priority = %(priority)s)
 """  # noqa: S608 - no value of a caller is in it
 
+# The pusher asks this for every job; the ORM takes twenty times as long to put the question.
+_ANY = f"""
+SELECT 1 FROM {Job._meta.db_table} WHERE state = 'pending' AND run_after <= %s LIMIT 1
+"""  # noqa: S608 - no value of a caller is in it
+
 
 def runnable() -> QuerySet[Job]:
     """Jobs that a worker may claim now, best first: by priority, then in turns."""
     return Job.objects.filter(state=State.PENDING, run_after__lte=timezone.now()).order_by(
         "priority", "turn", "id"
     )
+
+
+def any_runnable() -> bool:
+    """Whether a worker would find a job now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ANY, [connection.ops.adapt_datetimefield_value(timezone.now())])
+        return cursor.fetchone() is not None
 
 
 def next_turn(subject: str, priority: int) -> int:
@@ -48,5 +60,5 @@ def oldest_wait() -> datetime | None:
 
     Looks at the head of the queue only: what is old there is what a worker should have taken.
     """
-    head = runnable().values_list("run_after", flat=True)[:HEAD]
-    return min(head, default=None)
+    head = runnable().values_list("created_at", "run_after")[:HEAD]
+    return min((max(created, run_after) for created, run_after in head), default=None)

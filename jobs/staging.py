@@ -23,6 +23,7 @@ from encoders.sniff import SNIFF_BYTES, sniff
 from jobs.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedPicture
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+RETRY_AFTER_S = 60
 
 
 def root() -> Path:
@@ -74,6 +75,22 @@ def free_bytes() -> int:
     return shutil.disk_usage(present).free
 
 
+def _no_room() -> Unavailable:
+    return Unavailable(
+        "staging_full", "there is no room for uploads just now", retry_after=RETRY_AFTER_S
+    )
+
+
+def require_room() -> None:
+    """Raises Unavailable where less room is left than `PIXERVE_READY_FREE_BYTES`.
+
+    For an upload before its body is read: the jobs that were accepted need what is left, and the
+    database beside them stops at a disk that is really full.
+    """
+    if free_bytes() < settings.PIXERVE.ready_free_bytes:
+        raise _no_room()
+
+
 @dataclass(frozen=True)
 class Staged:
     """A finished upload, durable on disk, not yet a job."""
@@ -97,7 +114,7 @@ def out_of_space(error: OSError) -> Unavailable | None:
     """The refusal that a full disk becomes; None where `error` is something else."""
     if error.errno not in _FULL:
         return None
-    return Unavailable("staging_full", "there is no room for uploads just now", retry_after=60)
+    return _no_room()
 
 
 class Incoming:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "tests" / "images"
+DIE_WITH_US = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 T = TypeVar("T")
 SECRET = "a shared secret of the tests, long enough to be taken"
 
@@ -117,6 +119,7 @@ class Pixerve:
             "PIXERVE_JWT_SECRET": SECRET,
             "PIXERVE_CALLBACK_ALLOW_PRIVATE": "127.0.0.0/8",
             "PIXERVE_RATE_LIMIT": "off",
+            "PIXERVE_READY_FREE_BYTES": "1",
             "DJANGO_SUPERUSER_USERNAME": "root",
             "DJANGO_SUPERUSER_PASSWORD": "root-password-1",
             **self.env,
@@ -137,7 +140,8 @@ class Pixerve:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), "serve"],
+                # With the test process ends the server, too, however that came to its end.
+                [*DIE_WITH_US, sys.executable, str(ROOT / "manage.py"), "serve"],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -13,6 +13,8 @@ os.environ["PIXERVE_ENV_FILE"] = os.devnull
 os.environ["PIXERVE_DATA_DIR"] = f"{_folder}/data"
 os.environ["PIXERVE_SERVE_DIR"] = f"{_folder}/serve"
 os.environ["PIXERVE_CALLBACK_ALLOW_PRIVATE"] = "127.0.0.0/8"
+# No test depends on how full the disk of this machine is.
+os.environ["PIXERVE_READY_FREE_BYTES"] = "1"
 
 from pixerve_site.settings import *  # noqa: E402, F403
 

@@ -86,6 +86,7 @@ class UploadView(APIView):
             auth.required(request)
         # With a token in the header all that it asks for is judged before a byte is read.
         parsed = _spec_of(claims) if claims else None
+        staging.require_room()
         files = receive(request._request, limit=config.max_upload_bytes, most=config.max_files)
         try:
             if parsed is None or claims is None:

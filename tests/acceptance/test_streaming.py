@@ -29,13 +29,6 @@ CHUNK = 256 * 1024
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
-    """A server with the limits that it has by default."""
-    with running(tmp_path_factory.mktemp("door"), PIXERVE_MAX_WORKERS="1") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
     """A server that takes files of 1 MiB and three of them at once."""
     with running(
@@ -106,34 +99,34 @@ def peak_bytes(process: psutil.Process) -> int:
     return int(line.split()[1]) * 1024
 
 
-def test_100_mib_stream_through_in_flat_memory(door: Pixerve) -> None:
-    assert door.wait_end(door.upload(SMALL, make_token(QUICK_JOB)).json()["hash"])
-    worker = web_worker(door)
+def test_100_mib_stream_through_in_flat_memory(single: Pixerve) -> None:
+    assert single.wait_end(single.upload(SMALL, make_token(QUICK_JOB)).json()["hash"])
+    worker = web_worker(single)
     before = worker.memory_info().rss
     picture = another(SMALL, "huge", size=LIMIT)
     assert len(picture) == LIMIT
 
-    status, answer = stream(door, picture)
+    status, answer = stream(single, picture)
 
     assert status == 202, answer
     growth = peak_bytes(worker) - before
     assert growth < 40 * MIB, f"{growth / MIB:.1f} MiB"
-    assert door.wait_end(answer["hash"])["state"] == "completed"
-    wait_for(lambda: not staged(door), what="clean staging")
+    assert single.wait_end(answer["hash"])["state"] == "completed"
+    wait_for(lambda: not staged(single), what="clean staging")
 
 
-def test_one_byte_over_the_limit_of_a_file_is_refused(door: Pixerve) -> None:
-    status, answer = stream(door, another(SMALL, "over", size=LIMIT + 1))
+def test_one_byte_over_the_limit_of_a_file_is_refused(single: Pixerve) -> None:
+    status, answer = stream(single, another(SMALL, "over", size=LIMIT + 1))
     assert (status, answer["code"], answer["field"]) == (413, "file_too_large", "file")
-    assert not staged(door)
+    assert not staged(single)
 
 
-def test_a_length_over_the_limit_is_refused_before_the_body(door: Pixerve) -> None:
+def test_a_length_over_the_limit_is_refused_before_the_body(single: Pixerve) -> None:
     started = time.monotonic()
-    status, answer = answer_to(door, head(door, LIMIT + 2 * MIB, make_token(QUICK_JOB)))
+    status, answer = answer_to(single, head(single, LIMIT + 2 * MIB, make_token(QUICK_JOB)))
     assert (status, answer["code"]) == (413, "body_too_large")
     assert time.monotonic() - started < 10
-    assert not staged(door)
+    assert not staged(single)
 
 
 @pytest.mark.parametrize(
@@ -153,21 +146,21 @@ def test_a_length_over_the_limit_is_refused_before_the_body(door: Pixerve) -> No
     ids=["no token", "foreign key", "expired", "no job", "unknown format", "unknown key"],
 )
 def test_a_bad_token_is_refused_before_the_body(
-    door: Pixerve, token: str | None, status: int, code: str
+    single: Pixerve, token: str | None, status: int, code: str
 ) -> None:
-    answer = answer_to(door, head(door, 50 * MIB, token))
+    answer = answer_to(single, head(single, 50 * MIB, token))
     assert (answer[0], answer[1]["code"]) == (status, code)
-    assert not staged(door)
+    assert not staged(single)
 
 
-def test_a_client_that_leaves_in_the_middle_leaves_nothing(door: Pixerve) -> None:
+def test_a_client_that_leaves_in_the_middle_leaves_nothing(single: Pixerve) -> None:
     body, _ = multipart([("file", "photo.jpg", PHOTO)])
     body = body.replace(body[2:34], b"edge")
-    with socket.create_connection(("127.0.0.1", door.port), timeout=20) as connection:
-        connection.sendall(head(door, len(body), make_token(QUICK_JOB)) + body[: len(body) // 2])
-        wait_for(lambda: staged(door), what="the beginning in staging")
-    wait_for(lambda: not staged(door), what="clean staging")
-    assert door.get("/health").status == 200
+    with socket.create_connection(("127.0.0.1", single.port), timeout=20) as connection:
+        connection.sendall(head(single, len(body), make_token(QUICK_JOB)) + body[: len(body) // 2])
+        wait_for(lambda: staged(single), what="the beginning in staging")
+    wait_for(lambda: not staged(single), what="clean staging")
+    assert single.get("/health").status == 200
 
 
 def test_chunked_uploads_work(narrow: Pixerve) -> None:

@@ -50,7 +50,7 @@ def test_an_empty_server(db: None) -> None:
 
 
 def test_what_waits(make_job: MakeJob) -> None:
-    make_job(State.PENDING, run_after=timezone.now() - timedelta(seconds=90))
+    make_job(State.PENDING, created_at=timezone.now() - timedelta(seconds=90))
     make_job(State.PENDING)
     make_job(State.PROCESSING)
     make_job(State.COMPLETED)
@@ -122,7 +122,7 @@ def test_checks_in_words(make_job: MakeJob) -> None:
     assert list(found) == ["database", "queue", "staging", "workers"]
     assert found["queue"] == {"name": "queue", "ok": True, "detail": "nothing waits"}
     assert found["workers"]["detail"] == "none on this host"
-    make_job(State.PENDING, run_after=timezone.now() - timedelta(hours=2))
+    make_job(State.PENDING, created_at=timezone.now() - timedelta(hours=2))
     assert not named_checks()["queue"]["ok"]
     assert named_checks()["queue"]["detail"].startswith("oldest waits 72")
 

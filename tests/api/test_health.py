@@ -99,7 +99,7 @@ def test_only_staff_see_details(api: Api, plain: str, with_token: bool) -> None:
 def test_an_old_queue_is_not_ready(api: Api, staff: str, configure: Configure) -> None:
     configure(ready_queue_age=60, ready_free_bytes=1)
     job = make_job()
-    Job.objects.filter(pk=job.pk).update(run_after=timezone.now() - timedelta(seconds=61))
+    Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(seconds=61))
     answer = api.get("/readyz")
     assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
     queue = api.get("/readyz", token=staff).json()["checks"]["queue"]

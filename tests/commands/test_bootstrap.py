@@ -31,6 +31,12 @@ def wait_for(what: Callable[[], object], timeout_s: float = 60.0) -> None:
         time.sleep(0.01)
 
 
+def spent_s() -> float:
+    """CPU seconds of all commands that ended: what other tests do beside them does not count."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 class Tree:
     """A checkout with the real script and Makefile, and one locked package called `probe`."""
 
@@ -90,7 +96,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Tree:
 
 @pytest.fixture
 def tree(shared: Tree) -> Tree:
-    """The shared tree, ready to serve; making one takes seconds."""
+    """The shared tree, ready to serve; making one takes seconds, so who spoils it goes before who
+    begins without one."""
     shared.lock("requirements.lock", "1.0")
     shared.lock("requirements-dev.lock", "1.0")
     made = shared.bootstrap("serve")
@@ -130,9 +137,9 @@ class OtherSystem:
 def test_the_second_start_is_quick_and_silent(tree: Tree) -> None:
     assert tree.probe_version() == "1.0"
     before = tree.stamp.stat()
-    started = time.monotonic()
+    before_s = spent_s()
     again = tree.bootstrap("serve")
-    assert time.monotonic() - started < 1
+    assert spent_s() - before_s < 1
     assert (again.returncode, again.stderr) == (0, "")
     assert tree.stamp.stat().st_mtime_ns == before.st_mtime_ns
 
@@ -154,17 +161,28 @@ def test_what_the_tests_need_is_enough_to_serve(tree: Tree) -> None:
     assert tree.probe_version() == "2.0"
 
 
-def test_a_run_that_was_killed_is_healed(tree: Tree) -> None:
-    shutil.rmtree(tree.folder / ".venv")
+def test_a_wheel_that_does_not_match_its_hash_is_refused_and_shown(tree: Tree) -> None:
+    tree.lock("requirements.lock", "1.0", digest="0" * 64)
+    refused = tree.bootstrap("serve")
+    assert refused.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in refused.stderr
+    assert not tree.stamp.exists()
+
+
+def test_a_run_that_was_killed_is_healed(shared: Tree) -> None:
+    shared.lock("requirements.lock", "1.0")
+    shutil.rmtree(shared.folder / ".venv", ignore_errors=True)
     cut = subprocess.Popen(
-        [tree.folder / "deploy" / "bootstrap.sh", "serve"], env=tree.env(), start_new_session=True
+        [shared.folder / "deploy" / "bootstrap.sh", "serve"],
+        env=shared.env(),
+        start_new_session=True,
     )
-    wait_for((tree.folder / ".venv" / "bin" / "python").exists)
+    wait_for((shared.folder / ".venv" / "bin" / "python").exists)
     os.killpg(cut.pid, signal.SIGKILL)
     cut.wait()
-    assert not tree.stamp.exists()
-    assert tree.bootstrap("serve").returncode == 0
-    assert tree.probe_version() == "1.0"
+    assert not shared.stamp.exists()
+    assert shared.bootstrap("serve").returncode == 0
+    assert shared.probe_version() == "1.0"
 
 
 def test_a_venv_without_its_python_is_made_anew(tree: Tree) -> None:
@@ -179,14 +197,6 @@ def test_a_moved_checkout_gets_a_new_venv(tree: Tree) -> None:
     tree.folder = tree.folder.rename(tree.folder.with_name("moved"))
     assert "making .venv" in tree.bootstrap("serve").stderr
     assert tree.probe_version() == "1.0"
-
-
-def test_a_wheel_that_does_not_match_its_hash_is_refused_and_shown(tree: Tree) -> None:
-    tree.lock("requirements.lock", "1.0", digest="0" * 64)
-    refused = tree.bootstrap("serve")
-    assert refused.returncode != 0
-    assert "DO NOT MATCH THE HASHES" in refused.stderr
-    assert not tree.stamp.exists()
 
 
 @pytest.mark.parametrize("args", [(), ("deploy",)])

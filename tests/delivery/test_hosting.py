@@ -135,6 +135,62 @@ def test_the_root_itself_may_be_a_link(tmp_path: Path, source: Path) -> None:
     assert names(hosted) == []
 
 
+# several at once
+
+
+def test_several_files_appear_in_their_folder(hosted: HostedRoot, tmp_path: Path) -> None:
+    sources = {f"{n}.jpg": write(tmp_path / f"source {n}", b"x" * n) for n in range(1, 4)}
+    placed = hosted.publish_all("a/b", sources)
+    assert names(hosted) == ["a", "a/b", "a/b/1.jpg", "a/b/2.jpg", "a/b/3.jpg"]
+    for name, source in sources.items():
+        status = (hosted.root / "a/b" / name).stat()
+        assert placed[name] == (status.st_size, status.st_mtime_ns)
+        assert read(hosted, f"a/b/{name}") == source.read_bytes()
+
+
+def test_several_files_may_be_in_the_root(hosted: HostedRoot, source: Path) -> None:
+    hosted.publish_all("", {"a.jpg": source, "b.jpg": source})
+    assert names(hosted) == ["a.jpg", "b.jpg"]
+
+
+def test_several_files_replace_what_was_there(hosted: HostedRoot, tmp_path: Path) -> None:
+    hosted.publish(write(tmp_path / "old", b"old"), "sub/a.jpg")
+    new = write(tmp_path / "new", b"newer")
+    placed = hosted.publish_all("sub", {"a.jpg": new, "b.jpg": new})
+    assert placed["a.jpg"].size == len(read(hosted, "sub/a.jpg")) == 5
+    assert names(hosted) == ["sub", "sub/a.jpg", "sub/b.jpg"]
+
+
+def test_whoever_watches_may_stop_between_files(hosted: HostedRoot, source: Path) -> None:
+    calls = []
+
+    def watch() -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    before = open_descriptors()
+    with pytest.raises(KeyboardInterrupt):
+        hosted.publish_all("sub", {"a.jpg": source, "b.jpg": source}, on_each=watch)
+    assert names(hosted) == ["sub", "sub/a.jpg"]
+    assert open_descriptors() == before
+
+
+def test_one_missing_file_among_several(hosted: HostedRoot, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(HostingFailed, match="No such file"):
+        hosted.publish_all("sub", {"a.jpg": source, "b.jpg": tmp_path / "missing"})
+    assert names(hosted) == ["sub", "sub/a.jpg"]
+
+
+@pytest.mark.parametrize(("folder", "name"), [("..", "a"), ("/", "a"), ("a", "b/c"), ("a", "..")])
+def test_several_files_find_no_way_out(
+    hosted: HostedRoot, source: Path, folder: str, name: str
+) -> None:
+    with pytest.raises(PathRefused):
+        hosted.publish_all(folder, {name: source})
+    assert not hosted.root.exists()
+
+
 # ways out
 
 

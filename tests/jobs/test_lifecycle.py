@@ -96,6 +96,27 @@ def test_outputs_of_a_job_in_flight(state: str) -> None:
     assert caught.value.code == "in_flight"
 
 
+@pytest.mark.parametrize("state", ["created", "pending", "processing"])
+def test_outputs_wait_for_a_newer_job_that_may_publish_them_anew(state: str) -> None:
+    old = done()
+    there = hosted()
+    new = put_in_state(make_job("alice", HOPPER), state)
+    with pytest.raises(Conflict) as caught:
+        lifecycle.delete_outputs(old)
+    assert caught.value.code == "in_flight"
+    assert "newer job" in caught.value.message
+    assert hosted() == there
+    put_in_state(new, "cancelled")
+    assert lifecycle.delete_outputs(old) == 1
+    assert hosted() == []
+
+
+def test_the_same_picture_of_another_subject_does_not_matter() -> None:
+    old = done()
+    make_job("bob", HOPPER)
+    assert lifecycle.delete_outputs(old) == 1
+
+
 def test_a_file_that_is_gone_already_does_not_matter() -> None:
     job = done()
     for name in hosted():

@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from encoders.plan import Rendition as Made
-from jobs import outcomes
+from jobs import lifecycle, outcomes, staging
 from jobs.leases import LeaseLost
 from jobs.models import Callback, CallbackState, Event, Failure, HostedFile, Job, Rendition, Success
 from jobs.outcomes import Product, Published
@@ -103,6 +103,25 @@ def test_ends_happen_once() -> None:
     assert outcomes.fail(job, "code", "message") is False
     counts = [model.objects.count() for model in (Success, Failure, Callback, Rendition)]
     assert counts == [1, 0, 1, 1]
+
+
+def test_the_clean_up_after_a_failure_spares_what_the_next_holder_makes() -> None:
+    """A commit and the clean-up after it are two moments; a replay and its claim fit between."""
+    job = make_job()
+    old = claim("old")
+    staging.out_dir(job.uid, old.fence).mkdir()
+    claimed = []
+
+    def go_on() -> None:
+        lifecycle.replay(old)
+        claimed.append(claim("new"))
+        staging.out_dir(job.uid, claimed[0].fence).mkdir()
+
+    with transaction.atomic():
+        transaction.on_commit(go_on)
+        assert outcomes.fail(old, "code", "message")
+    left = {each.name for each in staging.folder(job.uid).iterdir()}
+    assert left == {"source", f"out.{claimed[0].fence}"}
 
 
 @pytest.mark.parametrize(

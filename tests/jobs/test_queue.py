@@ -1,6 +1,6 @@
 """The order of the queue: by priority, then in turns of the subjects."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
 from django.utils import timezone
@@ -98,10 +98,36 @@ def test_the_oldest_wait() -> None:
     assert queue.oldest_wait() is None
     first, second = wants("ann", 1), wants("bob", 2)
     moment = timezone.now() - timedelta(minutes=5)
-    Job.objects.filter(pk=second.pk).update(run_after=moment)
+    Job.objects.filter(pk=second.pk).update(created_at=moment)
     assert queue.oldest_wait() == moment
     Job.objects.filter(pk=second.pk).update(state="completed")
-    assert queue.oldest_wait() == Job.objects.get(pk=first.pk).run_after
+    assert queue.oldest_wait() == first.created_at
+
+
+def test_a_job_that_was_delayed_waits_since_it_may_run() -> None:
+    delayed = wants("ann", 1)
+    moment = timezone.now() - timedelta(seconds=1)
+    Job.objects.filter(pk=delayed.pk).update(
+        created_at=moment - timedelta(days=1), run_after=moment
+    )
+    assert queue.oldest_wait() == moment
+
+
+def test_a_clock_that_is_set_back_delays_no_fresh_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as ahead:
+        ahead.setattr(timezone, "datetime", AnHourAhead)
+        job = wants("ann", 1)
+    assert job.created_at > timezone.now()
+    assert queue.runnable().exists()
+    assert claim().pk == job.pk
+
+
+class AnHourAhead(datetime):
+    """What Django asks for the time, on a machine whose clock is fast."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime.now(tz) + timedelta(hours=1)
 
 
 def test_a_claim_writes_who_and_when() -> None:

@@ -1,6 +1,7 @@
 """Staging: one pass, durable, nothing left after a refusal, and a full disk is said so."""
 
 import hashlib
+import io
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from jobs import staging
 from jobs.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedPicture
 from jobs.staging import Incoming
 from tests.api.caller import Api, assert_problem, staged_folders, upload_token
-from tests.jobs.making import DOT, HOPPER, picture
+from tests.jobs.making import DOT, HOPPER, picture, stage
 
 Configure = Callable[..., None]
 
@@ -109,10 +110,28 @@ def test_free_space_is_told_before_the_first_upload() -> None:
     assert staging.free_bytes() > 0
 
 
+def test_less_room_than_is_asked_for_is_no_room(configure: Configure) -> None:
+    configure(ready_free_bytes=1)
+    staging.require_room()
+    configure(ready_free_bytes=2**60)
+    with pytest.raises(Unavailable) as caught:
+        staging.require_room()
+    assert (caught.value.code, caught.value.retry_after) == ("staging_full", 60)
+
+
 def test_other_faults_of_the_machine_are_no_full_disk(tmp_path: Path) -> None:
     (tmp_path / "data" / "staging").write_text("a file where a folder should be")
     with pytest.raises(NotADirectoryError):
         Incoming("a.png", limit=100)
+
+
+def test_what_later_claims_make_is_not_removed() -> None:
+    uid = stage().uid
+    for fence in (1, 2, 9, 10):
+        staging.out_dir(uid, fence).mkdir()
+    staging.keep_source_only(uid, 2)
+    left = {each.name for each in staging.folder(uid).iterdir()}
+    assert left == {"source", "out.9", "out.10"}
 
 
 # A full disk: a small tmpfs, so these run as root only.
@@ -166,6 +185,31 @@ def test_an_upload_to_a_full_disk(small_disk: Callable[[str], Path], api: Api) -
     assert answer["Retry-After"] == "60"
     assert staged_folders() == []
     assert api.upload(picture(1)).status_code == 202
+
+
+class Unread(io.RawIOBase):
+    """A body that must not be asked for."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError("the body was read")
+
+
+def test_an_upload_to_a_disk_that_is_nearly_full_is_refused_unread(
+    api: Api, configure: Configure
+) -> None:
+    configure(ready_free_bytes=2**60)
+    body = {
+        "wsgi.input": Unread(),
+        "CONTENT_LENGTH": "1000000",
+        "CONTENT_TYPE": "multipart/form-data; boundary=edge",
+    }
+    answer = api.call("POST", "/upload", token=upload_token(), **body)
+    assert_problem(answer, 503, "staging_full")
+    assert answer["Retry-After"] == "60"
+    # Nobody learns about the disk without a good token.
+    assert_problem(api.call("POST", "/upload", token="x", **body), 401, "invalid_token")
+    configure(ready_free_bytes=1)
+    assert api.upload().status_code == 202
 
 
 def test_readiness_looks_at_the_disk_of_staging(

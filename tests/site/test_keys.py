@@ -98,7 +98,7 @@ def test_a_broken_jwt_file(tmp_path: Path, text: str) -> None:
         load(config(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["x", "short,", Fernet.generate_key().decode()[:-4]])
+@pytest.mark.parametrize("text", ["x", "short,", "A" * 40])
 def test_credential_keys_that_are_none(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="PIXERVE_CREDENTIAL_KEYS") as caught:
         load(config(tmp_path, credential_keys=text))
