@@ -5,24 +5,23 @@ Callback too. A lost webhook is therefore never lost data.
 """
 
 import time
+import uuid
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Field, Model
 from django.utils import timezone
 
-from jobs import bells
-from jobs.models import Callback, Event, EventType, Job
+from jobs import bells, rows
+from jobs.models import Callback, CallbackState, Event, EventType, Job
 
 # What clients of the original were never told of, they are told of only when they ask for it.
 DEFAULT_TYPES = (EventType.COMPLETED, EventType.FAILED)
 _LOCK = 0x7069_7865  # any number that nobody else locks
 
 
-def tell(job: Job, event: EventType, *, file_count: int = 0, **more: Any) -> None:
+def tell(job: Job, kind: EventType, *, file_count: int = 0, **more: Any) -> None:
     """Write that `job` ended so, and the callback where one is wanted.
 
     Call it last in the transaction of the outcome. `more` goes into the payload, beside what the
@@ -30,36 +29,49 @@ def tell(job: Job, event: EventType, *, file_count: int = 0, **more: Any) -> Non
     """
     payload = {
         "hash": job.reference_id,
-        "status": event.removeprefix("job."),
+        "status": kind.removeprefix("job."),
         "file_count": file_count,
         "timestamp": int(time.time()),
         "job_data": job.spec,
         **more,
     }
-    row = Event(job_id=job.pk, subject=job.subject, type=event, payload=payload)
+    event = {
+        "message_id": uuid.uuid4(),
+        "job_id": job.pk,
+        "subject": job.subject,
+        "type": kind.value,
+        "payload": payload,
+        "at": timezone.now(),
+    }
     _stand_in_line()
-    _insert(row)
-    if wanted(job.spec, event):
-        _owe(job, row)
+    pk = rows.insert_one(Event, event)
+    if wanted(job.spec, kind):
+        _owe(job, pk)
 
 
-def wanted(spec: dict[str, Any], event: EventType) -> bool:
+def wanted(spec: dict[str, Any], kind: EventType) -> bool:
     """Whether the instructions ask for a callback at this event."""
-    return bool(spec.get("completionCallback")) and event in spec.get(
+    return bool(spec.get("completionCallback")) and kind in spec.get(
         "callbackEvents", DEFAULT_TYPES
     )
 
 
-def _owe(job: Job, event: Event) -> None:
-    wait_s = settings.PIXERVE.callback_schedule[0]
-    callback = Callback(
-        job_id=job.pk,
-        event_id=event.pk,
-        url=job.spec["completionCallback"],
-        sealed_headers=job.sealed_headers,
-        next_at=timezone.now() + timedelta(seconds=wait_s),
-    )
-    _insert(callback)
+def _owe(job: Job, event_id: int) -> None:
+    now = timezone.now()
+    callback = {
+        "job_id": job.pk,
+        "event_id": event_id,
+        "url": job.spec["completionCallback"],
+        "sealed_headers": job.sealed_headers,
+        "state": CallbackState.WAITING.value,
+        "attempts_made": 0,
+        "attempts_before": 0,
+        "next_at": now + timedelta(seconds=settings.PIXERVE.callback_schedule[0]),
+        "fence": 0,
+        "owner": "",
+        "created_at": now,
+    }
+    rows.insert(Callback, [callback])
     transaction.on_commit(bells.clerk.ring)
 
 
@@ -73,23 +85,3 @@ def _stand_in_line() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-
-
-def _insert(row: Model) -> None:
-    """What `row.save()` does to a new row, by a statement that is made once: it runs for every
-    job."""
-    sql, fields = _insert_statement(type(row), connection.vendor)
-    values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        row.pk = cursor.fetchone()[0]
-
-
-@cache
-def _insert_statement(model: type[Model], vendor: str) -> tuple[str, tuple["Field[Any, Any]", ...]]:
-    quote = connection.ops.quote_name
-    fields = tuple(each for each in model._meta.local_concrete_fields if not each.primary_key)
-    columns = ", ".join(quote(str(each.column)) for each in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks}) RETURNING id"  # noqa: S608 - no value of a caller is in it
-    return sql, fields
