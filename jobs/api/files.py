@@ -191,9 +191,10 @@ def _refusal(request: HttpRequest, path: str) -> HttpResponse | None:
     try:
         links.check(path, request.GET)
     except links.BadLink as bad:
-        code = "link_expired" if bad.expired else "bad_link"
-        words = "this link is past its end" if bad.expired else "this file needs a signed link"
-        return problem(Forbidden(code, f"{words}; its owner's /status has a fresh one"))
+        fresh = "its owner's /status has a fresh one"
+        if bad.expired:
+            return problem(Forbidden("link_expired", f"this link is past its end; {fresh}"))
+        return problem(Forbidden("bad_link", f"this file needs a signed link; {fresh}"))
     return None
 
 

@@ -24,7 +24,7 @@ PUBLIC = {
     "finished_at",
     "progress",
 }
-OWN = PUBLIC | {"warnings", "timings", "attempts", "files"}
+OWN = PUBLIC | {"warnings", "timings", "attempts", "files", "deliveries"}
 ALICE = {"subject": "alice"}
 
 
