@@ -293,24 +293,24 @@ def conclude(job: Job) -> None:
         return
     failed = [each for each in rows if each.state == DeliveryState.FAILED]
     told = [tell(each) for each in rows]
-    if failed:
-        outcomes.fail(job, *_reason(failed), deliveries=told)
+    lost = [each for each in failed if each.error_code == UNREADABLE]
+    if lost:
+        outcomes.fail(job, "credential_unreadable", _reason(lost), deliveries=told)
+    elif failed:
+        outcomes.fail(job, "delivery_failed", _reason(failed), deliveries=told)
     else:
         outcomes.complete_delivered(job, deliveries=told)
 
 
-def _reason(failed: Sequence[Delivery]) -> tuple[str, str]:
-    """Code and message for the job: each storage that failed, with its first reason."""
+def _reason(failed: Sequence[Delivery]) -> str:
+    """Each storage that failed, with its first reason."""
     first: dict[str, Delivery] = {}
     for each in failed:
         first.setdefault(each.credential_key, each)
-    lost = [each for each in first.values() if each.error_code == UNREADABLE]
-    named = lost or list(first.values())
-    message = "; ".join(
+    return "; ".join(
         f"{each.credential_type} {each.credential_key}: {each.error_code}: {each.error_message}"
-        for each in named
+        for each in first.values()
     )
-    return UNREADABLE if lost else "delivery_failed", message
 
 
 def tell(delivery: Delivery) -> dict[str, Any]:
