@@ -17,6 +17,7 @@ _WORDS = {
     "half_open": ("pending", "Being tried"),
     "open": ("failed", "Paused"),
 }
+_FAILING = ("pending", "Failing")
 
 
 @admin.register(StorageHealth)
@@ -34,7 +35,8 @@ class StorageHealthAdmin(ReadOnlyAdmin):
 
     @admin.display(description="State")
     def health(self, row: StorageHealth) -> SafeString:
-        return badge(*_WORDS[breaker.state(storages.breaker_of(row), time.time())])
+        state = breaker.state(storages.breaker_of(row), time.time())
+        return badge(*(_FAILING if state == "closed" and row.failures else _WORDS[state]))
 
     @admin.display(description="Storage")
     def storage(self, row: StorageHealth) -> SafeString:
