@@ -6,7 +6,7 @@ So the ranges are listed by hand, after the IANA special-purpose address registr
 (RFC 6890 and its updates), and IPv6 is refused outside 2000::/3.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -16,7 +16,7 @@ from ipaddress import (
     ip_network,
 )
 
-from delivery.errors import AddressRefused
+from delivery.errors import AddressRefused, PortRefused
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -113,21 +113,42 @@ def refusal(ip: IPAddress) -> str | None:
 class AddressPolicy:
     """Public addresses, and the networks that the operator allows on top of them.
 
+    ``ports`` limits which ports of public addresses may be called; None takes any. The allowed
+    networks may be called at every port: who names them vouches for what listens there.
+
     An allowed IPv4 network also covers the IPv4-mapped form (``::ffff:10.0.0.1`` is the
     same host), but no tunnelled form: those leave the operator's network first.
     """
 
-    def __init__(self, allow_private: Sequence[IPNetwork] = ()) -> None:
+    def __init__(
+        self, allow_private: Sequence[IPNetwork] = (), ports: Container[int] | None = None
+    ) -> None:
         self.allow_private = tuple(allow_private)
+        self.ports = ports
 
     def __repr__(self) -> str:
-        return f"AddressPolicy(allow_private={[str(network) for network in self.allow_private]})"
+        allowed = [str(network) for network in self.allow_private]
+        return f"AddressPolicy(allow_private={allowed}, ports={self.ports})"
 
-    def check(self, ip: IPAddress) -> None:
-        """Raises AddressRefused with the reason."""
-        reason = refusal(ip)
-        if reason is not None and not self._allows(ip):
+    def check(self, ip: IPAddress, port: int | None = None) -> None:
+        """Raises AddressRefused with the reason; PortRefused where ``port`` is given."""
+        if self._allows(ip):
+            return
+        if reason := refusal(ip):
             raise AddressRefused(f"{ip} is not a public address ({reason})")
+        self._check_port(port)
+
+    def check_name(self, port: int) -> None:
+        """Whether a name may be called at ``port`` as far as that is known before it is resolved.
+
+        Raises PortRefused.
+        """
+        if not self.allow_private:
+            self._check_port(port)
+
+    def _check_port(self, port: int | None) -> None:
+        if port is not None and self.ports is not None and port not in self.ports:
+            raise PortRefused(port)
 
     def _allows(self, ip: IPAddress) -> bool:
         # Rebuilt from the number: an IPv6 scope such as %eth0 is no part of a network.

@@ -4,6 +4,7 @@
     ├── UrlRefused       the URL itself is not acceptable               permanent
     ├── HeadersRefused   a caller-supplied header is not acceptable     permanent
     ├── AddressRefused   the name leads to an address we do not call    permanent
+    ├── PortRefused      we do not call this port of public hosts       permanent
     ├── DnsFailed        the name could not be resolved
     ├── ConnectFailed    no resolved address took the connection
     ├── TlsFailed        handshake or certificate check failed
@@ -50,6 +51,13 @@ class AddressRefused(DeliveryError):
 
     def __init__(self, message: str) -> None:
         super().__init__("address_refused", message, permanent=True)
+
+
+class PortRefused(DeliveryError):
+    """The port is not one that may be called at a public address."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__("url_port", f"port {port} is not allowed", permanent=True)
 
 
 class DnsFailed(DeliveryError):

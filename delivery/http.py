@@ -10,12 +10,11 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http.client import HTTPException
-from ipaddress import ip_address
 
 from urllib3 import HTTPHeaderDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -24,14 +23,13 @@ from urllib3.exceptions import HTTPError
 from delivery.addresses import AddressPolicy, IPAddress
 from delivery.deadline import Deadline
 from delivery.errors import (
-    AddressRefused,
     BadAnswer,
     ConnectFailed,
     DeliveryError,
-    DnsFailed,
     TimedOut,
     TlsFailed,
 )
+from delivery.guard import Resolver, checked_addresses, resolve
 from delivery.rules import Target, check_headers, check_url, parse_url
 
 # Its only warning shows the whole URL, whose query may be a secret, and a peer can cause it
@@ -39,9 +37,6 @@ from delivery.rules import Target, check_headers, check_url, parse_url
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 __all__ = ["Answer", "Resolver", "check_headers", "check_url", "post", "resolve"]
-
-#: From host name and port to addresses, best first. Raises OSError or UnicodeError.
-Resolver = Callable[[str, int], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -53,12 +48,6 @@ class Answer:
     body_start: bytes = field(repr=False)
     duration_s: float
     address: str
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """The system's addresses for ``host``, in the system's order of preference."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for _, _, _, _, sockaddr in found]
 
 
 @lru_cache(maxsize=1)
@@ -87,7 +76,7 @@ def post(
     started = time.monotonic()
     target = parse_url(url, policy)
     with Deadline(total_s) as deadline:
-        addresses = _checked_addresses(target, policy, deadline, resolver)
+        addresses = checked_addresses(target.host, target.port, policy, deadline, resolver)
         connection, address = _connect(target, addresses, deadline, connect_s, tls)
         with closing(connection):
             sent = HTTPHeaderDict({"User-Agent": "Pixerve"})
@@ -102,28 +91,6 @@ def post(
                 max_answer=max_answer,
             )
     return Answer(status, answer_headers, start, time.monotonic() - started, str(address))
-
-
-def _checked_addresses(
-    target: Target, policy: AddressPolicy, deadline: Deadline, resolver: Resolver
-) -> list[IPAddress]:
-    """All addresses of the target; one bad address spoils the name."""
-    if target.literal is not None:
-        return [target.literal]
-    try:
-        found = deadline.run(lambda: resolver(target.host, target.port))
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a resolvable name"
-        raise DnsFailed(f"{target.host}: {reason}") from None
-    addresses = [ip_address(text) for text in found]
-    if not addresses:
-        raise DnsFailed(f"{target.host}: no address")
-    for ip in addresses:
-        try:
-            policy.check(ip)
-        except AddressRefused as refused:
-            raise AddressRefused(f"{target.host}: {refused.message}") from None
-    return addresses
 
 
 class _Watched(HTTPConnection):

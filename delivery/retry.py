@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from delivery.webhook import Attempt
 
 #: Seconds to wait before attempt 1, 2, 3 … ; its length is the number of attempts.
-SCHEDULE: tuple[float, ...] = (0, 5, 30, 120, 600)
+SCHEDULE: tuple[float, ...] = (0, 5, 60, 300, 1800, 7200, 18_000, 36_000, 86_400)
 
 #: The longest wait, in seconds, that a receiver may ask for by Retry-After.
-MAX_RETRY_AFTER_S = 3600.0
+MAX_RETRY_AFTER_S = 86_400.0
 
 _SPREAD = 0.1
 

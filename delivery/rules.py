@@ -6,14 +6,15 @@ what is called cannot be two readings of one string.
 """
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 import idna
 
 from delivery.addresses import AddressPolicy, IPAddress
-from delivery.errors import AddressRefused, HeadersRefused, UrlRefused
+from delivery.errors import AddressRefused, HeadersRefused, PortRefused, UrlRefused
 
 MAX_URL_LENGTH = 2048
 MAX_HOST_LENGTH = 253
@@ -22,7 +23,7 @@ MAX_HEADERS = 32
 MAX_HEADERS_BYTES = 8 * 1024
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_LOOPBACKS = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+_LOOPBACK, _LOOPBACK_IPV6 = IPv4Address("127.0.0.1"), IPv6Address("::1")
 
 # ASCII, because with IGNORECASE alone "s" also matches U+017F.
 _URL = re.compile(
@@ -83,14 +84,12 @@ class Target:
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def check_url(url: str, policy: AddressPolicy, *, ports: Container[int] | None = None) -> None:
-    """Whether ``url`` may be called at all, by its text; ``ports`` limits the ports if given.
+def check_url(url: str, policy: AddressPolicy) -> None:
+    """Whether ``url`` may be called at all, by its text.
 
     Raises UrlRefused. A name that leads to a forbidden address is found only by ``post``.
     """
-    target = parse_url(url, policy)
-    if ports is not None and target.port not in ports:
-        raise UrlRefused("url_port", f"port {target.port} is not allowed")
+    parse_url(url, policy)
 
 
 def parse_url(url: str, policy: AddressPolicy) -> Target:
@@ -167,22 +166,23 @@ def _is_dotted_quad(host: str) -> bool:
 
 
 def _check_address(target: Target, policy: AddressPolicy) -> None:
-    if target.literal is not None:
-        _check_any((target.literal,), policy)
-    elif target.host == "localhost" or target.host.endswith(".localhost"):
-        _check_any(_LOOPBACKS, policy)
-
-
-def _check_any(addresses: tuple[IPAddress, ...], policy: AddressPolicy) -> None:
-    """Passes when the policy takes one of ``addresses``."""
-    for ip in addresses:
-        try:
-            policy.check(ip)
-        except AddressRefused as error:
-            refused = error
+    try:
+        if target.literal is not None:
+            policy.check(target.literal, target.port)
+        elif target.host == "localhost" or target.host.endswith(".localhost"):
+            _check_loopback(policy, target.port)
         else:
-            return
-    raise UrlRefused(refused.code, refused.message)
+            policy.check_name(target.port)
+    except (AddressRefused, PortRefused) as refused:
+        raise UrlRefused(refused.code, refused.message) from None
+
+
+def _check_loopback(policy: AddressPolicy, port: int) -> None:
+    """Passes when the policy takes one of the loopback addresses."""
+    with suppress(AddressRefused):
+        policy.check(_LOOPBACK, port)
+        return
+    policy.check(_LOOPBACK_IPV6, port)
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

@@ -35,7 +35,7 @@ def due() -> QuerySet[Callback]:
         Callback.objects.filter(
             state__in=[CallbackState.WAITING, CallbackState.SENDING], next_at__lte=timezone.now()
         )
-        .select_related("job")
+        .select_related("job", "event")
         .order_by("next_at")
     )
 
@@ -63,6 +63,19 @@ def reclaim_orphans() -> int:
     )
 
 
+def replay(callbacks: QuerySet[Callback]) -> int:
+    """Send them now, whatever became of them, with the whole schedule before them; returns how
+    many. One that is being sent at this moment is left alone."""
+    count = callbacks.exclude(state=CallbackState.SENDING).update(
+        state=CallbackState.WAITING,
+        next_at=timezone.now(),
+        finished_at=None,
+        attempts_before=F("attempts_made"),
+    )
+    transaction.on_commit(bells.clerk.ring)
+    return count
+
+
 def send_now(callback: Callback) -> webhook.Attempt:
     """POST a claimed callback once and note what came of it."""
     attempt = _post(callback)
@@ -87,22 +100,28 @@ def _post(callback: Callback) -> webhook.Attempt:
             retry_after_s=None,
         )
     message = webhook.Message(
-        id=str(callback.message_id),
+        id=str(callback.event.message_id),
         url=callback.url,
-        event=callback.event,
-        body=json.dumps(callback.payload, separators=(",", ":")).encode(),
+        event=callback.event.type,
+        body=json.dumps(callback.event.payload, separators=(",", ":")).encode(),
         headers=headers,  # type: ignore[arg-type]
     )
     return webhook.send(
-        message, policy=callback_policy(), timeout_s=TIMEOUT_S, version=settings.VERSION
+        message,
+        policy=callback_policy(),
+        timeout_s=TIMEOUT_S,
+        version=settings.VERSION,
+        sign=settings.KEYS.signer,
     )
 
 
 def _next_state(number: int, attempt: webhook.Attempt) -> dict[str, object]:
+    """What follows attempt `number` since the callback was written or replayed."""
     now = timezone.now()
     if attempt.ok:
         return {"state": CallbackState.SENT, "finished_at": now}
-    decision = retry.decide(number, attempt, jitter=random.random)
+    schedule = settings.PIXERVE.callback_schedule
+    decision = retry.decide(number, attempt, schedule=schedule, jitter=random.random)
     if not decision.retry:
         return {"state": CallbackState.GIVEN_UP, "finished_at": now}
     return {
@@ -122,10 +141,12 @@ def _note(callback: Callback, attempt: webhook.Attempt) -> None:
             error=(attempt.error or "")[:MAX_ERROR],
         )
         Callback.objects.filter(pk=callback.pk, fence=callback.fence).update(
-            attempts_made=number, owner="", **_next_state(number, attempt)
+            attempts_made=number,
+            owner="",
+            **_next_state(number - callback.attempts_before, attempt),
         )
     if not attempt.ok:
-        log.warning("callback %s, attempt %d: %s", callback.message_id, number, attempt.error)
+        log.warning("callback %s, attempt %d: %s", callback.event.message_id, number, attempt.error)
 
 
 class Sender:
@@ -164,7 +185,7 @@ class Sender:
             send_now(callback)
         except Exception:
             log.exception(
-                "callback %s could not be noted; it will be sent again", callback.message_id
+                "callback %s could not be noted; it will be sent again", callback.event.message_id
             )
         finally:
             connection.close()

@@ -7,15 +7,19 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from delivery.hosting import HostedRoot
-from jobs import bells, staging, transitions
+from jobs import bells, events, staging, transitions
 from jobs.errors import Conflict, Gone
-from jobs.models import HostedFile, Job
+from jobs.models import EventType, HostedFile, Job
 from jobs.states import FINAL, IN_FLIGHT, State
 
 
 def cancel(job: Job) -> None:
     """Take a job back that no worker has begun. Raises Conflict."""
-    if not transitions.cancel(job):
+    with transaction.atomic():
+        happened = transitions.cancel(job)
+        if happened:
+            events.tell(job, EventType.CANCELLED)
+    if not happened:
         job.refresh_from_db(fields=["state"])
         raise Conflict(
             "not_pending", f"only a pending job can be cancelled; this one is {job.state}"

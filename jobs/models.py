@@ -2,7 +2,7 @@
 
 Reference ◀── Job ──▶ Rendition (one produced file)
                ├────▶ Success | Failure (append-only records of its ends)
-               └────▶ Callback ──▶ CallbackAttempt
+               └────▶ Event ◀── Callback ──▶ CallbackAttempt
 HostedFile: what lies at a path of `/files/`; lives as long as the file, not as the job
 """
 
@@ -208,6 +208,36 @@ class Failure(Record):
         return f"{self.code}: {self.message}"
 
 
+class EventType(models.TextChoices):
+    COMPLETED = "job.completed", "Job completed"  # every output is where it was asked to be
+    FAILED = "job.failed", "Job failed"  # over, with a reason; a replay may end otherwise
+    CANCELLED = "job.cancelled", "Job cancelled"  # taken back before work began
+
+
+class Event(models.Model):
+    """One end of a job, as it is told; written with the outcome, whether anybody is told or not.
+
+    The id only ever grows, in the order in which events become visible (`jobs.events`): who read
+    everything up to an id has missed nothing. `message_id` is the name outside, the `webhook-id`.
+    """
+
+    message_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    subject = models.CharField(max_length=255)
+    type = models.CharField(max_length=32, choices=EventType.choices)
+    payload = models.JSONField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [
+            # /v1/events: a subject's own, in order
+            models.Index(fields=["subject", "id"], name="event_by_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return self.type
+
+
 class CallbackState(models.TextChoices):
     WAITING = "waiting", "Waiting"  # due at `next_at`
     SENDING = "sending", "Sending"  # a clerk holds it
@@ -216,22 +246,21 @@ class CallbackState(models.TextChoices):
 
 
 class Callback(models.Model):
-    """The stored intent to tell a URL; written with the outcome, sent by the clerk.
+    """The stored intent to tell a URL of an event; written with it, sent by the clerk.
 
-    `message_id` is the same on all attempts, so that a receiver can drop a repeat.
+    `attempts_before` were made before it was last replayed: the schedule begins after them.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="callbacks")
-    message_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    event = models.CharField(max_length=32)
+    event = models.OneToOneField(Event, on_delete=models.CASCADE, related_name="callback")
     url = models.URLField(max_length=2048)
     sealed_headers = models.TextField(blank=True, default="", editable=False)
-    payload = models.JSONField()
 
     state = models.CharField(
         max_length=10, choices=CallbackState.choices, default=CallbackState.WAITING
     )
     attempts_made = models.PositiveIntegerField(default=0)
+    attempts_before = models.PositiveIntegerField(default=0)
     next_at = models.DateTimeField(default=timezone.now)
     fence = models.PositiveIntegerField(default=0)
     owner = models.CharField(max_length=200, blank=True, default="")
@@ -245,7 +274,7 @@ class Callback(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.event} → {self.url}"
+        return f"callback {self.pk} to {self.url}"
 
 
 class CallbackAttempt(models.Model):

@@ -1,20 +1,16 @@
-"""The ends of a job: outcome, record and callback in one transaction, or none of them."""
+"""The ends of a job: outcome, record and event in one transaction, or none of them."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from encoders.plan import Rendition as Made
-from jobs import bells, names, rows, staging, transitions
+from jobs import events, names, rows, staging, transitions
 from jobs.leases import LeaseLost
-from jobs.models import Callback, Failure, HostedFile, Job, Rendition, Success
+from jobs.models import EventType, Failure, HostedFile, Job, Rendition, Success
 
-COMPLETED_EVENT = "job.completed"
-FAILED_EVENT = "job.failed"
 MAX_MESSAGE = 1000
 
 
@@ -54,7 +50,7 @@ def complete(job: Job, product: Product) -> None:
         _write_renditions(job, product.renditions)
         _write_hosted(job, product.published)
         _write_success(job, product.renditions)
-        _write_callback(job, COMPLETED_EVENT, file_count=len(product.renditions))
+        events.tell(job, EventType.COMPLETED, file_count=len(product.renditions))
         transaction.on_commit(lambda: staging.discard(job.uid))
 
 
@@ -72,7 +68,7 @@ def fail(job: Job, code: str, message: str) -> bool:
             code=code,
             message=message,
         )
-        _write_callback(job, FAILED_EVENT, file_count=0, error={"code": code, "message": message})
+        events.tell(job, EventType.FAILED, error={"code": code, "message": message})
         transaction.on_commit(lambda: staging.keep_source_only(job.uid, job.fence))
     return True
 
@@ -118,27 +114,3 @@ def _write_success(job: Job, made: Sequence[Made]) -> None:
         "output_bytes": sum(each.bytes for each in made),
     }
     rows.insert(Success, [success])
-
-
-def _write_callback(job: Job, event: str, **what: Any) -> None:
-    """The original payload of the callback, with `error` beside it where the job failed."""
-    url = job.spec.get("completionCallback")
-    if not url:
-        return
-    payload = {
-        "hash": job.reference_id,
-        "status": event.removeprefix("job."),
-        "file_count": what.pop("file_count"),
-        "timestamp": int(time.time()),
-        "job_data": job.spec,
-        **what,
-    }
-    Callback.objects.create(
-        job=job,
-        event=event,
-        url=url,
-        sealed_headers=job.sealed_headers,
-        payload=payload,
-        next_at=timezone.now(),
-    )
-    transaction.on_commit(bells.clerk.ring)

@@ -44,6 +44,15 @@ def insert(model: type[Model], rows: Sequence[Values], *, replace_by: str | None
             cursor.executemany(_insert_sql(model, names, replace_by), values)
 
 
+def insert_one(model: type[Model], values: Values) -> int:
+    """Insert a row, as `insert` does; returns its id."""
+    sql = f"{_insert_sql(model, tuple(values), None)} RETURNING {_columns(model, ['id'])[0]}"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, _prepared(model, values.items()))
+        [[pk]] = cursor.fetchall()
+    return int(pk)
+
+
 def update(model: type[Model], changes: Values, *, where: Values) -> int:
     """Write `changes` to the rows that have all the values of `where`; returns how many."""
     sql = _update_sql(model, tuple(changes), tuple(where))

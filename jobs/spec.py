@@ -38,8 +38,9 @@ _NO_FIELDS = frozenset({"[key]", LIST, OBJECT})
 
 
 def callback_policy() -> AddressPolicy:
-    """Which addresses a callback may go to."""
-    return AddressPolicy(settings.PIXERVE.callback_allow_private)
+    """Which addresses and ports a callback may go to."""
+    config = settings.PIXERVE
+    return AddressPolicy(config.callback_allow_private, ports=config.callback_ports)
 
 
 def _format_name(value: object) -> object:
@@ -52,7 +53,7 @@ def _format_name(value: object) -> object:
 def _url(value: str, info: ValidationInfo) -> str:
     try:
         if judged(info):
-            check_url(value, callback_policy(), ports=None)
+            check_url(value, callback_policy())
     except DeliveryError as error:
         raise PydanticCustomError(error.code, "{message}", {"message": error.message}) from None
     return value
@@ -93,6 +94,10 @@ class JobSpec(Strict):
     callback_headers: Annotated[
         dict[str, str], WrapValidator(_secret), AfterValidator(_headers)
     ] = Field(default_factory=dict, repr=False)
+    callback_events: Annotated[
+        list[Literal["job.completed", "job.failed", "job.cancelled"]],
+        Field(min_length=1, max_length=3),
+    ] = ["job.completed", "job.failed"]
     priority: int = Field(0, ge=0, le=MAX_PRIORITY)
     keep_original: bool = False
     formats: dict[Annotated[str, BeforeValidator(_format_name)], FormatSpec] = Field(

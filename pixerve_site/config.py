@@ -54,6 +54,10 @@ def _comma_list(value: object) -> object:
     return value
 
 
+def _every_port(value: object) -> object:
+    return None if value == ("any",) else value
+
+
 def _network(value: object) -> object:
     return ip_network(value, strict=False) if isinstance(value, str) else value
 
@@ -88,6 +92,17 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 Networks = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_comma_list)
 ]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Ports = Annotated[
+    Annotated[frozenset[Port], Field(min_length=1)] | None,
+    BeforeValidator(_every_port),
+    BeforeValidator(_comma_list),  # the last one runs first
+]
+Waits = Annotated[
+    tuple[Annotated[Duration, Field(le=30 * 86400)], ...],
+    BeforeValidator(_comma_list),
+    Field(min_length=1, max_length=50),
+]
 Secret = SecretStr | None
 
 
@@ -117,6 +132,8 @@ class Config(BaseModel):
     credential_keys: Secret = None
     jwt_secret: Secret = None
     jwt_keys: Secret = None
+    webhook_secret: Secret = None
+    webhook_secrets: Secret = None
     jwt_issuer: str | None = None
     jwt_audience: Names = ()
     jwt_max_lifetime: Duration = Field(7 * 86400, ge=60)
@@ -139,6 +156,8 @@ class Config(BaseModel):
     retention_days: int = Field(30, ge=1, le=36500)
     failed_retention_days: int = Field(7, ge=0, le=36500)
     callback_allow_private: Networks = ()
+    callback_ports: Ports = frozenset({80, 443})
+    callback_schedule: Waits = (0, 5, 60, 300, 1800, 7200, 18_000, 36_000, 86_400)
     sendfile: Annotated[str, BeforeValidator(_sendfile)] = "off"
     ready_queue_age: Duration = Field(900, ge=1)
     ready_free_bytes: Size = 2**30
@@ -158,7 +177,16 @@ class Config(BaseModel):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-SECRET_FIELDS = frozenset({"secret_key", "credential_keys", "jwt_secret", "jwt_keys"})
+SECRET_FIELDS = frozenset(
+    {
+        "secret_key",
+        "credential_keys",
+        "jwt_secret",
+        "jwt_keys",
+        "webhook_secret",
+        "webhook_secrets",
+    }
+)
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, str]:

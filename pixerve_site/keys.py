@@ -7,12 +7,13 @@ linked to its name, so exactly one wins and nobody ever reads half a key.
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from delivery.signing import Endpoint, SecretError, Signer, checked, new_secret
 from pixerve_site.config import Config, ConfigError
 
 MIN_SECRET_BYTES = 32
@@ -26,6 +27,7 @@ class Keys:
     jwt_secret: str | None = field(repr=False)
     jwt_keys: str | None = field(repr=False)
     credential_keys: tuple[str, ...] = field(repr=False)
+    signer: Signer = field(repr=False)
     made: tuple[Path, ...] = ()
 
 
@@ -80,6 +82,59 @@ def _checked_fernet(keys: tuple[str, ...]) -> tuple[str, ...]:
     return keys
 
 
+def _listed(text: str) -> list[str]:
+    """Secrets that are separated by commas or white space."""
+    return text.replace(",", " ").split()
+
+
+def _signer(config: Config, made: list[Path]) -> Signer:
+    path = config.data_dir / "webhook_secret"
+    default = (
+        config.webhook_secret.get_secret_value()
+        if config.webhook_secret
+        else _read_or_make(path, lambda: new_secret() + "\n", made)
+    )
+    endpoints = config.webhook_secrets.get_secret_value() if config.webhook_secrets else "{}"
+    return Signer(
+        _webhook_secrets(_listed(default), "PIXERVE_WEBHOOK_SECRET"), _endpoints(endpoints)
+    )
+
+
+def _webhook_secrets(texts: Sequence[str], name: str) -> tuple[str, ...]:
+    try:
+        return checked(texts)
+    except SecretError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _endpoints(text: str) -> dict[Endpoint, tuple[str, ...]]:
+    """From `{"endpoint": "secret" or ["newest", "older"]}`; names entries by number, as somebody
+    may have put a secret where the endpoint belongs."""
+    found: dict[Endpoint, tuple[str, ...]] = {}
+    for number, (endpoint, texts) in enumerate(_pairs(text), 1):
+        name = f"PIXERVE_WEBHOOK_SECRETS: entry {number}"
+        try:
+            parsed = Endpoint.parse(endpoint)
+        except SecretError as error:
+            raise ConfigError(f"{name}: {error}") from None
+        found[parsed] = _webhook_secrets(texts, name)
+    return found
+
+
+def _pairs(text: str) -> list[tuple[str, list[str]]]:
+    try:
+        pairs = [(to, [x] if isinstance(x, str) else x) for to, x in json.loads(text).items()]
+    except (ValueError, AttributeError):
+        pairs = [("", None)]
+    lists = [each for _, each in pairs if isinstance(each, list)]
+    if len(lists) < len(pairs) or not all(isinstance(x, str) for each in lists for x in each):
+        raise ConfigError(
+            "PIXERVE_WEBHOOK_SECRETS: write it like"
+            ' {"hooks.example.com": ["whsec_newest", "whsec_older"]}'
+        )
+    return pairs
+
+
 def load(config: Config) -> Keys:
     """All keys of this installation, made where missing. Raises ConfigError, OSError."""
     made: list[Path] = []
@@ -106,10 +161,12 @@ def load(config: Config) -> Keys:
         if config.credential_keys
         else _read_or_make(folder / "credential_keys", lambda: Fernet.generate_key().decode(), made)
     )
+    signer = _signer(config, made)
     return Keys(
         secret_key=_checked_secret(secret_key.strip(), "PIXERVE_SECRET_KEY"),
         jwt_secret=jwt_secret,
         jwt_keys=config.jwt_keys.get_secret_value() if config.jwt_keys else None,
-        credential_keys=_checked_fernet(tuple(sealed.replace(",", " ").split())),
+        credential_keys=_checked_fernet(tuple(_listed(sealed))),
+        signer=signer,
         made=tuple(made),
     )

@@ -3,15 +3,21 @@
 import json
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.shortcuts import get_object_or_404
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
+from jobs import callbacks
 from jobs.admin.base import ReadOnlyAdmin, badge, job_link, moment, short
 from jobs.admin.job import newest_jobs
 from jobs.models import Callback, CallbackState
+
+MOST_CALLBACKS = 200
 
 
 @admin.register(Callback)
@@ -19,8 +25,9 @@ class CallbackAdmin(ReadOnlyAdmin):
     list_display = ("state_label", "address", "event", "picture", "attempts_made", "next", "made")
     list_display_links = ("address",)
     list_filter = ("state",)
-    list_select_related = ("job",)
+    list_select_related = ("job", "event")
     search_fields = ("url",)  # shows the box; `find` searches
+    actions = ("send_again",)
     search_help_text = "A job's hash, reference, id or subject, exactly"
 
     def find(self, rows: QuerySet[Callback], term: str) -> QuerySet[Callback]:
@@ -46,6 +53,29 @@ class CallbackAdmin(ReadOnlyAdmin):
     def made(self, callback: Callback) -> SafeString | str:
         return moment(callback.created_at)
 
+    @admin.action(description="Send again")
+    def send_again(self, request: HttpRequest, queryset: QuerySet[Callback]) -> None:
+        chosen = list(queryset.values_list("pk", flat=True)[:MOST_CALLBACKS])
+        self._replay(request, Callback.objects.filter(pk__in=chosen), len(chosen))
+
+    def _replay(self, request: HttpRequest, rows: QuerySet[Callback], asked: int) -> None:
+        """Do it, and say what happened."""
+        if count := callbacks.replay(rows):
+            messages.success(request, f"{count} callback{'s' if count > 1 else ''} will be sent.")
+        if busy := asked - count:
+            messages.warning(request, f"{busy} being sent at this moment already.")
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.send_again_view)
+        return [path("<int:pk>/send/", view, name="jobs_callback_send"), *super().get_urls()]
+
+    @method_decorator(require_POST)
+    def send_again_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The button of the callback's page."""
+        callback = get_object_or_404(Callback, pk=pk)
+        self._replay(request, Callback.objects.filter(pk=callback.pk), 1)
+        return HttpResponseRedirect(reverse("admin:jobs_callback_change", args=[pk]))
+
     def change_view(
         self,
         request: HttpRequest,
@@ -62,5 +92,5 @@ class CallbackAdmin(ReadOnlyAdmin):
             title=f"Callback of {callback.job.upload_name}",
             callback=callback,
             attempts=list(callback.attempts.all()),
-            payload=json.dumps(callback.payload, indent=2, ensure_ascii=False),
+            payload=json.dumps(callback.event.payload, indent=2, ensure_ascii=False),
         )

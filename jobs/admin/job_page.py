@@ -72,7 +72,11 @@ def renditions(job: Job) -> list[dict[str, Any]]:
 
 def callbacks(job: Job) -> list[Any]:
     """The newest callbacks with their attempts."""
-    return list(job.callbacks.prefetch_related("attempts").order_by("-id")[:MOST_RECORDS])
+    return list(
+        job.callbacks.select_related("event")
+        .prefetch_related("attempts")
+        .order_by("-id")[:MOST_RECORDS]
+    )
 
 
 def context(job: Job) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from jobs.models import Failure, Success
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
+MAX_DIGITS = 18  # that any 64-bit id has room for
 
 _PARAMETERS = [
     OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}, default {DEFAULT_LIMIT}"),
@@ -32,14 +33,17 @@ _PARAMETERS = [
 ]
 
 
-def _number(request: Request, name: str, default: int | None, most: int) -> int | None:
+def number(
+    request: Request, name: str, default: int | None, most: int, *, least: int = 1
+) -> int | None:
+    """A whole number among the query's parameters. Raises BadRequest."""
     given = request.query_params.get(name)
     if given is None:
         return default
-    if not (given.isascii() and given.isdigit() and len(given) < 19 and 1 <= int(given) <= most):  # noqa: PLR2004 - digits of a 64-bit id
-        raise BadRequest(
-            "invalid_parameter", f"`{name}` must be a whole number from 1 to {most}", field=name
-        )
+    whole = given.isascii() and given.isdigit() and len(given) <= MAX_DIGITS
+    if not whole or not least <= int(given) <= most:
+        meant = f"`{name}` must be a whole number from {least} to {most}"
+        raise BadRequest("invalid_parameter", meant, field=name)
     return int(given)
 
 
@@ -102,8 +106,8 @@ def _page(
     show: Callable[..., dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], str | None]:
     """One page and the link to the next; by id, so that new records shift nothing."""
-    limit = _number(request, "limit", DEFAULT_LIMIT, MAX_LIMIT) or DEFAULT_LIMIT
-    before = _number(request, "before", None, 2**63 - 1)
+    limit = number(request, "limit", DEFAULT_LIMIT, MAX_LIMIT) or DEFAULT_LIMIT
+    before = number(request, "before", None, 2**63 - 1)
     chosen = records.select_related("job").filter(**_filters(request, allowed))
     if before is not None:
         chosen = chosen.filter(pk__lt=before)

@@ -135,6 +135,34 @@ class FailureList(Shape):
     next = serializers.URLField(allow_null=True)
 
 
+class Told(Shape):
+    state = serializers.CharField()
+    attempts = serializers.IntegerField()
+
+
+class Event(Shape):
+    id = serializers.IntegerField()
+    message_id = serializers.UUIDField()
+    type = serializers.CharField()
+    at = serializers.DateTimeField()
+    subject = serializers.CharField()
+    job_id = serializers.UUIDField()
+    callback = Told(allow_null=True)
+    data = serializers.JSONField()  # type: ignore[assignment]
+
+
+class Events(Shape):
+    events = Event(many=True)
+    count = serializers.IntegerField()
+    cursor = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+
+
+class Replayed(Shape):
+    message_id = serializers.UUIDField()
+    state = serializers.CharField()
+
+
 class AccessToken(Shape):
     access = serializers.CharField()
 

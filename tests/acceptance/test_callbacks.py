@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import http.cookiejar
 import re
 import subprocess
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from jobs import callbacks
 from jobs.callbacks import EACH_ENDPOINT, THREADS
@@ -38,7 +40,12 @@ def upload(server: Pixerve, picture: bytes, job: dict[str, Any]) -> Answer:
 
 
 def callback_row(server: Pixerve, uid: str) -> dict[str, Any]:
-    [row] = rows(server, "SELECT * FROM jobs_callback WHERE job_id = ?", job_row(server, uid)["id"])
+    [row] = rows(
+        server,
+        "SELECT c.*, e.message_id FROM jobs_callback c JOIN jobs_event e ON e.id = c.event_id"
+        " WHERE c.job_id = ?",
+        job_row(server, uid)["id"],
+    )
     return dict(row)
 
 
@@ -69,6 +76,45 @@ def test_completed_says_exactly_what_it_always_said(single: Pixerve) -> None:
     assert call.headers["Authorization"] == SECRET
     assert call.headers["Content-Type"] == "application/json"
     assert call.headers["X-Pixerve-Event"] == "job.completed"
+
+
+def test_a_receiver_verifies_with_the_secret_that_the_first_start_made(single: Pixerve) -> None:
+    secret = (single.data / "webhook_secret").read_text().strip()
+    with endpoint(500, 200) as receiver:
+        upload(single, another(SMALL, "signed"), telling(receiver))
+        wait_calls(receiver, 2)
+    for call in receiver.calls:
+        assert Webhook(secret).verify(call.body, dict(call.headers)) == call.json()
+        stamp = call.headers["X-Pixerve-Timestamp"]
+        digest = hmac.new(secret.encode(), f"{stamp}.".encode() + call.body, hashlib.sha256)
+        assert call.headers["X-Pixerve-Signature"] == f"sha256={digest.hexdigest()}"
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(call.body + b" ", dict(call.headers))
+    assert secret not in single.log
+
+
+def test_what_was_lost_is_found_and_told_again(single: Pixerve) -> None:
+    token = make_token(subject="forgetful")
+    with endpoint(410, 200) as receiver:
+        job = telling(receiver)
+        answer = single.upload(another(SMALL, "lost"), make_token(job, subject="forgetful"))
+        wait_calls(receiver, 1)
+
+        def given_up() -> Any:
+            [event] = single.get("/v1/events", token=token).json()["events"]
+            return event if event["callback"]["state"] == "given_up" else None
+
+        event = wait_for(given_up, what="giving up")
+        assert event["data"] == receiver.calls[0].json()
+        assert event["data"]["hash"] == answer.json()["hash"]
+        path = f"/v1/callbacks/{event['message_id']}/replay"
+        assert single.request("POST", path, token=make_token(subject="else")).status == 404
+        assert single.request("POST", path, token=token).status == 202
+        wait_calls(receiver, 2)
+        assert single.manage("send_callbacks", "--event-id", event["message_id"]).returncode == 0
+        wait_calls(receiver, 3)
+    assert {call.id for call in receiver.calls} == {event["message_id"]}
+    assert len({call.body for call in receiver.calls}) == 1
 
 
 def test_failed_says_why(single: Pixerve) -> None:
@@ -185,7 +231,9 @@ def test_two_clerks_share_the_work_and_send_each_callback_once(single: Pixerve) 
 
 @pytest.mark.django_db
 def test_a_callback_that_two_clerks_found_is_claimed_by_one() -> None:
-    row = make_job("told", State.COMPLETED).callbacks.create(url="https://a.example/", payload={})
+    job = make_job("told", State.COMPLETED)
+    event = job.events.create(type="job.completed", payload={})
+    row = job.callbacks.create(event=event, url="https://a.example/")
     copies = [Callback.objects.get(pk=row.pk) for _ in range(2)]
     assert [callbacks.claim(copy, f"clerk {copy.pk}") for copy in copies] == [True, False]
     stale = Callback.objects.get(pk=row.pk)

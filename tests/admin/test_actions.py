@@ -8,11 +8,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from jobs import queue, staging
+from jobs import callbacks, queue, staging
 from jobs.admin import actions
-from jobs.models import HostedFile, Job
+from jobs.models import CallbackState, HostedFile, Job
 from jobs.states import State
 from tests.admin.conftest import MakeJob, host, hosted_path
+from tests.jobs.making import owe
 
 
 def on_list(client: Client, action: str, jobs: list[Job], **more: str) -> Any:
@@ -184,3 +185,27 @@ def _page(client: Client, job: Job) -> Any:
 
 def test_an_unknown_action_is_not_found(staff: Client, make_job: MakeJob) -> None:
     assert on_page(staff, "explode", make_job()).status_code == 404
+
+
+def test_callbacks_are_sent_again(staff: Client, make_job: MakeJob) -> None:
+    given_up = owe(make_job(), state=CallbackState.GIVEN_UP, attempts_made=9)
+    held = timezone.now() + timedelta(minutes=5)
+    busy = owe(make_job(), state=CallbackState.SENDING, next_at=held)
+    form = {"action": "send_again", "_selected_action": [given_up.pk, busy.pk]}
+    answer = staff.post("/admin/jobs/callback/", form, follow=True)
+    assert said(answer) == ["1 callback will be sent.", "1 being sent at this moment already."]
+    given_up.refresh_from_db()
+    assert (given_up.state, given_up.attempts_before) == (CallbackState.WAITING, 9)
+    assert callbacks.due().get() == given_up
+
+
+def test_a_callback_is_sent_again_from_its_page(staff: Client, make_job: MakeJob) -> None:
+    callback = owe(make_job(), state=CallbackState.SENT)
+    page = staff.get(f"/admin/jobs/callback/{callback.pk}/change/").content.decode()
+    assert f"/admin/jobs/callback/{callback.pk}/send/" in page
+    answer = staff.post(f"/admin/jobs/callback/{callback.pk}/send/", follow=True)
+    assert said(answer) == ["1 callback will be sent."]
+    assert callbacks.due().get() == callback
+    assert staff.get(f"/admin/jobs/callback/{callback.pk}/send/").status_code == 405
+    assert staff.post("/admin/jobs/callback/0/send/").status_code == 404
+    assert Client().post(f"/admin/jobs/callback/{callback.pk}/send/").status_code == 302

@@ -9,10 +9,11 @@ from django.test import Client
 from django.utils import timezone
 
 from jobs import cluster, dashboard, leases
-from jobs.models import Callback, CallbackState, Failure, Job, Success
+from jobs.models import CallbackState, Failure, Job, Success
 from jobs.states import State
 from pixerve_site.dashboard import checks
 from tests.admin.conftest import HOSTILE, MakeJob
+from tests.jobs.making import owe
 
 
 def succeed(job: Job, at: datetime, files: int = 4, size: int = 1000) -> None:
@@ -108,9 +109,7 @@ def test_callbacks_to_send_and_given_up(make_job: MakeJob) -> None:
         (CallbackState.GIVEN_UP, now - timedelta(days=3)),
     ]
     for state, at in states:
-        Callback.objects.create(
-            job=job, event="e", url="https://a.example", payload={}, state=state, next_at=at
-        )
+        owe(job, state=state, next_at=at)
     assert dashboard.callbacks(now) == {"waiting": 2, "given_up": 1}
 
 

@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from jobs.admin.job_page import timing_bars
 from jobs.admin.wishes import _WORDS, asked_outputs
-from jobs.models import Callback, CallbackAttempt, CallbackState, Failure, HostedFile, Job
+from jobs.models import Callback, CallbackAttempt, CallbackState, Event, Failure, HostedFile, Job
 from jobs.spec_format import SettingsSpec, SizeSpec
 from jobs.states import State
 from tests.admin.conftest import HOSTILE, MakeJob, host
+from tests.jobs.making import owe
 from tests.jobs.specs import EVERYTHING
 from tests.server import EXAMPLE_JOB
 
@@ -25,14 +26,7 @@ def page(client: Client, job: Job) -> str:
 
 
 def called_back(job: Job, **fields: Any) -> Callback:
-    callback = Callback.objects.create(
-        job=job,
-        event="job.completed",
-        url="https://a.example/hook",
-        payload={"hash": job.reference_id},
-        sealed_headers="sealed-bytes",
-        **fields,
-    )
+    callback = owe(job, sealed_headers="sealed-bytes", **fields)
     CallbackAttempt.objects.create(
         callback=callback, number=1, status=503, duration_s=0.25, error="http_503"
     )
@@ -140,7 +134,8 @@ def test_hostile_text_stays_text(staff: Client, make_job: MakeJob) -> None:
         timings={HOSTILE: 1.0, "decode": 1.0},
     )
     callback = called_back(job)
-    Callback.objects.filter(pk=callback.pk).update(event=HOSTILE, url=HOSTILE, payload=[HOSTILE])
+    Callback.objects.filter(pk=callback.pk).update(url=HOSTILE)
+    Event.objects.filter(pk=callback.event_id).update(type=HOSTILE, payload=[HOSTILE])
     for text in (
         page(staff, job),
         staff.get(f"/admin/jobs/callback/{callback.pk}/change/").content.decode(),

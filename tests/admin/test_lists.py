@@ -9,9 +9,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs.models import Callback, Failure, Reference, Success
+from jobs.models import Failure, Reference, Success
 from jobs.states import State
 from tests.admin.conftest import HOSTILE, MakeJob, host
+from tests.jobs.making import owe
 
 
 def listed(client: Client, query: str = "", model: str = "job") -> list[Any]:
@@ -121,9 +122,7 @@ def test_other_lists(staff: Client, make_job: MakeJob) -> None:
         host(each)
         rows["success"].append(Success.objects.create(**common, file_count=2))
         rows["failure"].append(Failure.objects.create(**common, code="c", message="m"))
-        rows["callback"].append(
-            Callback.objects.create(job=each, event="e", url="https://a.example/x", payload={})
-        )
+        rows["callback"].append(owe(each))
         rows["hostedfile"].append(each.hosted_files.get())
     for model, (first, second) in rows.items():
         assert listed(staff, model=model) == [second, first]
@@ -143,7 +142,7 @@ def test_hostile_names_are_text(staff: Client, make_job: MakeJob) -> None:
     common = {"job": job, "reference": job.reference, "subject": HOSTILE, "job_data": {}}
     Success.objects.create(**common, file_count=1)
     Failure.objects.create(**common, code=HOSTILE, message=HOSTILE)
-    Callback.objects.create(job=job, event=HOSTILE, url=f"https://a.example/{HOSTILE}", payload={})
+    owe(job, type=HOSTILE[:32], url=f"https://a.example/{HOSTILE}")
     for model in ("job", "success", "failure", "callback", "hostedfile"):
         page = staff.get(f"/admin/jobs/{model}/").content.decode()
         assert "&lt;script" in page
@@ -159,7 +158,7 @@ def test_queries_do_not_grow_with_rows(model: str, staff: Client, make_job: Make
             host(job)
             Success.objects.create(**common, file_count=2)
             Failure.objects.create(**common, code="c", message="m")
-            Callback.objects.create(job=job, event="e", url="https://a.example", payload={})
+            owe(job)
         with CaptureQueriesContext(connection) as queries:
             staff.get(f"/admin/jobs/{model}/")
         return len(queries)

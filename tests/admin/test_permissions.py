@@ -8,6 +8,7 @@ from django.test import Client
 from jobs.models import Callback, Failure, HostedFile, Job, Success
 from jobs.states import State
 from tests.admin.conftest import MakeJob, host
+from tests.jobs.making import owe
 
 LISTS = ["job", "success", "failure", "callback", "hostedfile"]
 PAGES = ["/admin/", "/admin/figures", "/admin/jobs/job/trial-token/"] + [
@@ -46,9 +47,7 @@ def _rows(make_job: MakeJob) -> list[Job | Success | Failure | Callback | Hosted
         job,
         Success.objects.create(**common, file_count=1),
         Failure.objects.create(**common, code="broken", message="broken"),
-        Callback.objects.create(
-            job=job, event="job.completed", url="https://a.example", payload={}
-        ),
+        owe(job),
         job.hosted_files.get(),
     ]
 

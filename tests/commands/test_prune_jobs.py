@@ -7,9 +7,10 @@ import pytest
 from django.core.management import call_command
 
 from jobs import staging
-from jobs.models import Callback, CallbackState, HostedFile, Job, Reference, Success
+from jobs.models import CallbackState, HostedFile, Job, Reference, Success
 from jobs.states import State
 from tests.commands.library import make_job
+from tests.jobs.making import owe
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folders")]
 
@@ -102,8 +103,6 @@ def test_hosted_files_and_their_names_outlive_the_record(own_folders: Path) -> N
 )
 def test_a_callback_under_way_keeps_its_record(state: CallbackState, goes: bool) -> None:
     job = make_job("telling", State.COMPLETED, days_old=31)
-    Callback.objects.create(
-        job=job, event="job.completed", url="https://a.example/", payload={}, state=state
-    )
+    owe(job, state=state)
     prune()
     assert Job.objects.exists() is not goes

@@ -13,13 +13,14 @@ def middle() -> float:
 
 
 def test_the_waits_follow_the_schedule_and_then_end() -> None:
-    decisions = [decide(number, failed(), jitter=middle) for number in range(1, 7)]
-    assert [decision.delay_s for decision in decisions[:4]] == pytest.approx([5, 30, 120, 600])
-    assert [decision.retry for decision in decisions] == [True] * 4 + [False] * 2
-    assert len(SCHEDULE) == 5
+    decisions = [decide(number, failed(), jitter=middle) for number in range(1, 11)]
+    waits = [5, 60, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 24 * 3600]
+    assert [decision.delay_s for decision in decisions[:8]] == pytest.approx(waits)
+    assert [decision.retry for decision in decisions] == [True] * 8 + [False] * 2
+    assert len(SCHEDULE) == 9
 
 
-@pytest.mark.parametrize(("jitter", "delay"), [(0.0, 27.0), (0.5, 30.0), (0.999999, 33.0)])
+@pytest.mark.parametrize(("jitter", "delay"), [(0.0, 54.0), (0.5, 60.0), (0.999999, 66.0)])
 def test_jitter_is_ten_per_cent_either_way(jitter: float, delay: float) -> None:
     decision = decide(2, failed(), jitter=lambda: jitter)
     assert decision.delay_s == pytest.approx(delay, abs=0.001)
@@ -32,14 +33,14 @@ def test_success_and_permanent_failure_end_it() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "delay"),
-    [(None, 5), (0, 5), (1, 5), (60, 60), (3600, 3600), (10**12, MAX_RETRY_AFTER_S)],
+    [(None, 5), (0, 5), (1, 5), (60, 60), (86_400, 86_400), (10**12, MAX_RETRY_AFTER_S)],
 )
 def test_retry_after_lengthens_within_a_bound(asked: float | None, delay: float) -> None:
     assert decide(1, failed(asked), jitter=middle).delay_s == pytest.approx(delay)
 
 
 def test_retry_after_adds_no_attempt() -> None:
-    assert not decide(5, failed(60), jitter=middle).retry
+    assert not decide(9, failed(60), jitter=middle).retry
 
 
 def test_another_schedule() -> None:

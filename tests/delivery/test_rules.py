@@ -137,10 +137,24 @@ def test_refusals_never_show_the_url() -> None:
 
 
 def test_ports_can_be_limited() -> None:
-    check_url("https://example.com/", PUBLIC_ONLY, ports={443})
-    check_url("http://example.com:443/", PUBLIC_ONLY, ports={443})
-    with pytest.raises(UrlRefused, match="port 80 is not allowed"):
-        check_url("http://example.com/", PUBLIC_ONLY, ports={443})
+    policy = AddressPolicy(ports={443})
+    check_url("https://example.com/", policy)
+    check_url("http://8.8.8.8:443/", policy)
+    for url in ("http://example.com/", "http://8.8.8.8/", "https://example.com:8443/"):
+        with pytest.raises(UrlRefused, match=r"port [0-9]+ is not allowed") as caught:
+            check_url(url, policy)
+        assert caught.value.code == "url_port"
+
+
+def test_the_operators_own_networks_have_every_port() -> None:
+    policy = AddressPolicy([ip_network("127.0.0.0/8")], ports={443})
+    for url in ("http://127.0.0.1:9000/", "http://localhost:9000/"):
+        check_url(url, policy)
+    # Where this name leads, only its resolution tells.
+    check_url("http://receiver.internal:9000/", policy)
+    for url in ("http://8.8.8.8:9000/", "http://[2606:4700::1]:9000/"):
+        with pytest.raises(UrlRefused, match="port 9000 is not allowed"):
+            check_url(url, policy)
 
 
 def test_an_allowed_loopback_opens_localhost() -> None:

@@ -1,5 +1,7 @@
 import hashlib
 import hmac
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from delivery.addresses import AddressPolicy
+from delivery.http import post
 from delivery.webhook import Attempt, Message, send
 from tests.delivery.peers import LOOPBACK, Receiver, closed_port, drip, raw_peer, receiver
 
@@ -61,6 +64,25 @@ def test_a_signer_sees_message_and_time_and_adds_headers(peer: Receiver) -> None
     assert abs(timestamp - time.time()) < 10
     expected = sign(told, timestamp)["webhook-signature"]
     assert request.header("webhook-signature") == expected
+
+
+def test_64_kib_of_an_answer_without_an_end_are_enough() -> None:
+    sent = 0
+
+    def talk(connection: socket.socket, stop: threading.Event) -> None:
+        nonlocal sent
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not stop.is_set():
+            sent += connection.send(b"x" * 4096)
+
+    with raw_peer(talk) as port:
+        assert deliver(message(f"http://127.0.0.1:{port}/")).ok
+        answer = post(
+            f"http://127.0.0.1:{port}/", body=b"", headers={}, policy=LOOPBACK, total_s=5.0
+        )
+    assert len(answer.body_start) == 64 * 1024
+    assert sent < 50_000_000
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])

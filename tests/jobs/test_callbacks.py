@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -14,14 +15,17 @@ from cryptography.fernet import Fernet
 from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
+from standardwebhooks.webhooks import Webhook
 
 from delivery.retry import SCHEDULE
+from delivery.signing import Signer, new_secret
 from jobs import callbacks, leases, outcomes
 from jobs.callbacks import Sender
 from jobs.models import Callback, CallbackAttempt, CallbackState
 from jobs.outcomes import Product
 from tests.acceptance.endpoint import Endpoint, endpoint
 from tests.jobs.making import SMALL_JOB, claim, make_job, picture
+from tests.server import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Configure = Callable[..., None]
@@ -56,11 +60,11 @@ def test_sent_as_promised() -> None:
     with endpoint(204) as receiver:
         callback = try_once(owed(receiver.url))
     (call,) = receiver.calls
-    assert call.json() == callback.payload
+    assert call.json() == callback.event.payload
     assert call.headers["Content-Type"] == "application/json"
     assert call.headers["X-Key"] == HUSH
     assert call.headers["X-Pixerve-Event"] == "job.completed"
-    assert call.id == str(callback.message_id)
+    assert call.id == str(callback.event.message_id)
     assert call.headers["User-Agent"].startswith("Pixerve/")
     assert (callback.state, callback.attempts_made) == (CallbackState.SENT, 1)
     assert callback.finished_at is not None
@@ -91,6 +95,54 @@ def test_pauses_grow_and_end() -> None:
             assert callback.state == CallbackState.WAITING
         callback = try_once(callback)
     assert (callback.state, callback.attempts_made) == (CallbackState.GIVEN_UP, len(SCHEDULE))
+
+
+def test_the_schedule_is_a_setting(configure: Configure) -> None:
+    configure(callback_schedule=(30, 600))
+    with endpoint(500) as receiver:
+        callback = owed(receiver.url)
+        assert 25 <= (callback.next_at - timezone.now()).total_seconds() <= 30
+        callback = try_once(callback)
+        assert 535 <= (callback.next_at - timezone.now()).total_seconds() <= 660
+        callback = try_once(callback)
+    assert (callback.state, callback.attempts_made) == (CallbackState.GIVEN_UP, 2)
+
+
+def test_a_replay_has_the_whole_schedule_before_it(configure: Configure) -> None:
+    configure(callback_schedule=(0, 5))
+    with endpoint(500) as receiver:
+        callback = owed(receiver.url)
+        for state in (CallbackState.WAITING, CallbackState.GIVEN_UP):
+            assert try_once(callback).state == state
+        assert callbacks.replay(Callback.objects.all()) == 1
+        assert callbacks.due().get().finished_at is None
+        for state in (CallbackState.WAITING, CallbackState.GIVEN_UP):
+            assert try_once(callback).state == state
+    assert [attempt.number for attempt in callback.attempts.all()] == [1, 2, 3, 4]
+    assert len({call.id for call in receiver.calls}) == 1
+
+
+def test_each_attempt_is_signed_afresh(settings: Settings) -> None:
+    old, new = new_secret(), new_secret()
+    settings.KEYS = replace(settings.KEYS, signer=Signer((new, old)))
+    with endpoint(500, 200) as receiver:
+        callback = try_once(owed(receiver.url))
+        first = int(receiver.calls[0].headers["webhook-timestamp"])
+        wait_for(lambda: time.time() > first + 1, what="the next second")
+        try_once(callback)
+    one, two = receiver.calls
+    assert int(two.headers["webhook-timestamp"]) > first
+    assert one.id == two.id
+    for call in receiver.calls:
+        for secret in (new, old):
+            assert Webhook(secret).verify(call.body, dict(call.headers)) == call.json()
+
+
+def test_public_hosts_are_called_at_the_usual_ports_only(configure: Configure) -> None:
+    callback = owed("http://127.0.0.1:9/")
+    Callback.objects.update(url="http://8.8.8.8:8080/")
+    assert try_once(callback).state == CallbackState.GIVEN_UP
+    assert callback.attempts.get().error == "url_port: port 8080 is not allowed"
 
 
 def test_gone_is_gone() -> None:

@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection, transaction
 from encoders.plan import Rendition as Made
 from jobs import lifecycle, outcomes, staging
 from jobs.leases import LeaseLost
-from jobs.models import Callback, CallbackState, Failure, HostedFile, Job, Rendition, Success
+from jobs.models import Callback, CallbackState, Event, Failure, HostedFile, Job, Rendition, Success
 from jobs.outcomes import Product, Published
 from tests.api.caller import staged_folders
 from tests.jobs.making import SMALL_JOB, claim, make_job
@@ -47,14 +47,15 @@ def test_the_callback_of_a_success_is_the_original_payload() -> None:
     job = claim()
     outcomes.complete(job, product(job, "one.jpg"))
     callback = Callback.objects.get()
-    assert abs(callback.payload.pop("timestamp") - time.time()) < 60
-    assert callback.payload == {
+    event = callback.event
+    assert abs(event.payload.pop("timestamp") - time.time()) < 60
+    assert event.payload == {
         "hash": job.reference_id,
         "status": "completed",
         "file_count": 1,
         "job_data": job.spec,
     }
-    assert (callback.event, callback.url) == ("job.completed", HOOK["completionCallback"])
+    assert (event.type, callback.url) == ("job.completed", HOOK["completionCallback"])
     assert (callback.state, callback.attempts_made) == (CallbackState.WAITING, 0)
     assert "hush" not in callback.sealed_headers
 
@@ -63,7 +64,7 @@ def test_the_callback_of_a_failure() -> None:
     make_job(job=HOOK)
     job = claim()
     assert outcomes.fail(job, "damaged_picture", "it is broken")
-    payload = Callback.objects.get().payload
+    payload = Callback.objects.get().event.payload
     assert isinstance(payload.pop("timestamp"), int)
     assert payload == {
         "hash": job.reference_id,
@@ -124,7 +125,7 @@ def test_the_clean_up_after_a_failure_spares_what_the_next_holder_makes() -> Non
 
 
 @pytest.mark.parametrize(
-    "table", ["jobs_rendition", "jobs_hostedfile", "jobs_success", "jobs_callback"]
+    "table", ["jobs_rendition", "jobs_hostedfile", "jobs_success", "jobs_event", "jobs_callback"]
 )
 def test_all_or_nothing(table: str) -> None:
     make_job(job=HOOK)
@@ -138,7 +139,7 @@ def test_all_or_nothing(table: str) -> None:
     with connection.execute_wrapper(break_at), pytest.raises(DatabaseError):
         outcomes.complete(job, product(job, "one.jpg"))
     assert Job.objects.get().state == "processing"
-    for model in (Success, Callback, Rendition, HostedFile):
+    for model in (Success, Event, Callback, Rendition, HostedFile):
         assert not model.objects.exists()
     assert len(staged_folders()) == 1
     outcomes.complete(job, product(job, "one.jpg"))

@@ -15,10 +15,10 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs import lifecycle, pipeline, retention, staging
-from jobs.models import Callback, CallbackState, Failure, HostedFile, Job, Reference, Success
+from jobs.models import CallbackState, Failure, HostedFile, Job, Reference, Success
 from jobs.retention import Pruned, prune_jobs, prune_staging
 from tests.api.caller import Api, staged_folders, upload_token
-from tests.jobs.making import HOPPER, TRUNCATED, make_job, picture, put_in_state
+from tests.jobs.making import HOPPER, TRUNCATED, make_job, owe, picture, put_in_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Configure = Callable[..., None]
@@ -72,9 +72,7 @@ def test_final_records_go_with_their_job(configure: Configure) -> None:
 @pytest.mark.parametrize("state", [CallbackState.WAITING, CallbackState.SENDING])
 def test_a_callback_under_way_keeps_its_job(state: str) -> None:
     job = ended("completed", 100)
-    callback = Callback.objects.create(
-        job=job, event="x", url="http://127.0.0.1/", payload={}, state=state
-    )
+    callback = owe(job, state=state)
     assert prune_jobs().jobs == 0
     callback.state = CallbackState.GIVEN_UP
     callback.save()

@@ -142,6 +142,19 @@ def test_private_addresses_that_the_owner_allows(configure: Configure, url: str)
     assert refused({**JPG, "completionCallback": url}).field == "job.completionCallback"
 
 
+def test_ports_of_public_hosts(configure: Configure) -> None:
+    configure(callback_allow_private=())
+    for url in ("https://a.example:8443/", "http://8.8.8.8:8080/"):
+        problem = refused({**JPG, "completionCallback": url})
+        assert problem.field == "job.completionCallback"
+        assert "is not allowed" in problem.message
+    configure(callback_ports=frozenset({8443}))
+    assert parse({**JPG, "completionCallback": "https://a.example:8443/"})
+    assert refused({**JPG, "completionCallback": "https://a.example/"})
+    configure(callback_ports=None)
+    assert parse({**JPG, "completionCallback": "http://8.8.8.8:8080/"})
+
+
 def test_headers() -> None:
     found = parse({**JPG, "callbackHeaders": {"Authorization": "Bearer x", "X-A": ""}})
     assert found.callback_headers == {"Authorization": "Bearer x", "X-A": ""}

@@ -96,6 +96,22 @@ def test_lists() -> None:
     assert found.callback_allow_private == (ip_network("127.0.0.0/8"),)
 
 
+def test_ports() -> None:
+    assert read().callback_ports == {80, 443}
+    assert read(CALLBACK_PORTS="80, 443,8443").callback_ports == {80, 443, 8443}
+    assert read(CALLBACK_PORTS="any").callback_ports is None
+
+
+def test_waits() -> None:
+    assert read(CALLBACK_SCHEDULE="0, 30s, 5m,1h, 2d").callback_schedule == (
+        0,
+        30,
+        300,
+        3600,
+        172_800,
+    )
+
+
 WRONG = [
     ("PORT", "0"),
     ("PORT", "65536"),
@@ -133,6 +149,12 @@ WRONG = [
     ("TRUSTED_PROXIES", "proxy.example"),
     ("TRUSTED_PROXIES", "10.0.0.0/33"),
     ("CALLBACK_ALLOW_PRIVATE", "all"),
+    ("CALLBACK_PORTS", "0"),
+    ("CALLBACK_PORTS", "http"),
+    ("CALLBACK_PORTS", "65536"),
+    ("CALLBACK_SCHEDULE", "soon"),
+    ("CALLBACK_SCHEDULE", "31d"),
+    ("CALLBACK_SCHEDULE", ","),
     ("LOG_LEVEL", "LOUD"),
     ("STOP_GRACE", "1"),
     ("WEB_THREADS", "1"),

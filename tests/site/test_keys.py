@@ -9,6 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
+from delivery.signing import new_secret
 from pixerve_site.config import Config, ConfigError
 from pixerve_site.keys import Keys, load
 
@@ -23,7 +24,7 @@ def test_missing_keys_are_made_private(tmp_path: Path) -> None:
     folder = tmp_path / "fresh"
     made = load(config(folder))
     names = {path.name for path in made.made}
-    assert names == {"secret_key", "jwt.json", "credential_keys"}
+    assert names == {"secret_key", "jwt.json", "credential_keys", "webhook_secret"}
     assert names == {path.name for path in folder.iterdir()}
     for path in folder.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -61,6 +62,7 @@ def test_given_keys_are_used_and_none_is_made(tmp_path: Path) -> None:
             secret_key=LONG + "1",
             jwt_secret=LONG + "2",
             credential_keys=f"{new}, {old}",
+            webhook_secret=new_secret(),
         )
     )
     assert (made.secret_key, made.jwt_secret) == (LONG + "1", LONG + "2")
@@ -137,8 +139,51 @@ def test_many_first_starts_at_once_agree(tmp_path: Path) -> None:
     found.close()
     found.join_thread()
     assert len(seen) == 1
-    assert len(list((tmp_path / "fresh").iterdir())) == 3
+    assert len(list((tmp_path / "fresh").iterdir())) == 4
 
 
 def test_keys_are_of_one_type(tmp_path: Path) -> None:
     assert isinstance(load(config(tmp_path)), Keys)
+
+
+# webhooks
+
+ONE, TWO, THREE = (new_secret() for _ in range(3))
+
+
+def test_webhook_secrets_newest_first_and_by_endpoint(tmp_path: Path) -> None:
+    mapping = {"hooks.example": THREE, "https://a.example/b": [TWO, ONE]}
+    keys = load(
+        config(tmp_path, webhook_secret=f"{TWO}, {ONE}", webhook_secrets=json.dumps(mapping))
+    )
+    assert keys.signer.secrets_for("https://elsewhere.example/") == (TWO, ONE)
+    assert keys.signer.secrets_for("http://hooks.example/x") == (THREE,)
+    assert keys.signer.secrets_for("https://a.example/b/c") == (TWO, ONE)
+    assert not (tmp_path / "webhook_secret").exists()
+    assert not any(secret in repr(keys) for secret in (ONE, TWO, THREE))
+
+
+def test_the_made_webhook_secret_is_the_one_in_the_file(tmp_path: Path) -> None:
+    keys = load(config(tmp_path))
+    assert keys.signer.default == ((tmp_path / "webhook_secret").read_text().strip(),)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"webhook_secret": "whsec_short"}, "PIXERVE_WEBHOOK_SECRET: secret 1"),
+        ({"webhook_secret": f"{ONE} zebra"}, "PIXERVE_WEBHOOK_SECRET: secret 2"),
+        ({"webhook_secrets": "zebra"}, "PIXERVE_WEBHOOK_SECRETS: write it like"),
+        ({"webhook_secrets": "[]"}, "PIXERVE_WEBHOOK_SECRETS: write it like"),
+        ({"webhook_secrets": '{"a.example": [1]}'}, "PIXERVE_WEBHOOK_SECRETS: write it like"),
+        ({"webhook_secrets": '{"a.example": []}'}, "PIXERVE_WEBHOOK_SECRETS: entry 1"),
+        ({"webhook_secrets": '{"a.example": "zebra"}'}, "PIXERVE_WEBHOOK_SECRETS: entry 1"),
+        ({"webhook_secrets": f'{{"{ONE}": "a.example"}}'}, "PIXERVE_WEBHOOK_SECRETS: entry 1"),
+    ],
+)
+def test_wrong_webhook_secrets(tmp_path: Path, given: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(config(tmp_path, **given))
+    assert str(caught.value).startswith(named)
+    assert "zebra" not in str(caught.value)
+    assert ONE not in str(caught.value)
