@@ -169,10 +169,12 @@ class Render:
 
     @contextmanager
     def _writing(self, variant: Variant) -> Iterator[Path]:
-        """A temporary name, renamed at the end: a file under its own name is always whole."""
+        """A temporary name, renamed at the end: a file under its own name is whole, and durable."""
         path = self._plan.out_dir / f".{os.getpid()}-{threading.get_ident()}.part"
         try:
             yield path
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
             path.replace(self._plan.out_dir / variant.name)
         except OSError as error:
             code, message = _OS_ERRORS.get(
