@@ -50,7 +50,8 @@ def complete(job: Job, product: Product) -> None:
         _write_renditions(job, product.renditions)
         _write_hosted(job, product.published)
         _write_success(job, product.renditions)
-        events.tell(job, EventType.COMPLETED, file_count=len(product.renditions))
+        count, warnings = len(product.renditions), list(product.warnings)
+        events.tell(job, EventType.COMPLETED, file_count=count, warnings=warnings)
         transaction.on_commit(lambda: staging.discard(job.uid))
 
 
