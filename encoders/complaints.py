@@ -5,8 +5,8 @@ image and version 7 at the wand, where Wand looks at neither, and both show only
 about a stray byte hides the one about missing pixels. Every warning passes through the log, so
 they are heard there. Most are harmless (odd XMP, a broken EXIF block), so only those of the JPEG
 library that mean missing or wrong pixels count. Bytes left over before a restart marker do: the
-blocks before it were read from the wrong bits. Before any other marker they do not, as cameras leave
-some there.
+blocks before it were read from the wrong bits. Before any other marker they do not, as cameras
+leave some there.
 """
 
 import ctypes
