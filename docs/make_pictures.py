@@ -25,6 +25,10 @@ ROOT = Path(__file__).parent
 IMAGES = ROOT.parent / "tests" / "images"
 CAT = IMAGES / "img_cat.jpg"
 ROAD = IMAGES / "imn_large.jpg"
+CHART = IMAGES / "wil_colorchecker_ECI_RGB_v2.jpg"
+SMALL = IMAGES / "pil_hopper.jpg"
+LETTERS = "letters"
+"""Drawn here: red on blue, what coarse colour does most harm to."""
 PAD = 14
 CAPTION = ImageFont.truetype(str(BUNDLED / "DejaVuSansMono.ttf"), 12)
 LINE = 16
@@ -89,6 +93,18 @@ SHEETS: dict[str, tuple[Path, int, tuple[int, int], list[Wish]]] = {
             {"box": [240, 180], "grayscale": True},
         ],
     ),
+    "enlarge": (
+        SMALL,
+        2,
+        (210, 210),
+        [{"box": [200, 200]}, {"box": [200, 200], "enlarge": True}],
+    ),
+    "color-profile": (
+        CHART,
+        2,
+        (250, 180),
+        [{"box": [240, 170]}, {"box": [240, 170], "colorProfile": "keep"}],
+    ),
     "watermark": (
         ROAD,
         3,
@@ -104,17 +120,38 @@ SHEETS: dict[str, tuple[Path, int, tuple[int, int], list[Wish]]] = {
     ),
 }
 
+ZOOM = 2
+ZOOMED: dict[str, tuple[Path | str, int, list[tuple[str, Wish]]]] = {
+    # name: photo, columns, format and settings of each cell; pixels are shown twice as large
+    "quality": (
+        SMALL,
+        3,
+        [(kind, {"quality": quality}) for kind in ("jpg", "avif") for quality in (15, 50, 80)],
+    ),
+    "subsampling": (
+        LETTERS,
+        3,
+        [("jpg", {"subsampling": kept}) for kept in ("4:2:0", "4:2:2", "4:4:4")],
+    ),
+    "lossless": (LETTERS, 2, [("webp", {}), ("webp", {"lossless": True})]),
+    "colors": (SMALL, 3, [("png", {"colors": 4}), ("png", {"colors": 16}), ("png", {})]),
+}
 
-def made(photo: Path, wishes: list[Wish], format_name: str = "png") -> Iterator[Image.Image]:
+
+def made(
+    photo: Path, wishes: list[Wish], format_name: str = "png", how: Wish | None = None
+) -> Iterator[Image.Image]:
     """What the engine makes of each wish: by way of the rules for tokens."""
     from jobs.spec import parse  # noqa: PLC0415 - the rules read the settings
 
     named = [{**wish, "name": str(index)} for index, wish in enumerate(wishes)]
-    spec = parse({"formats": {format_name: {"sizes": named}}, "directHost": True})
+    wanted = {"settings": how or {}, "sizes": named}
+    spec = parse({"formats": {format_name: wanted}, "directHost": True})
+    settings = spec.formats[format_name].settings.encoding()
     converter = Converter()
     with tempfile.TemporaryDirectory() as folder:
         variants = tuple(
-            Variant(f"{output.name}.{format_name}", format_name, output.look)
+            Variant(f"{output.name}.{format_name}", format_name, output.look, settings)
             for output in spec.formats[format_name].outputs
         )
         try:
@@ -132,6 +169,23 @@ def framed(photo: Path, folder: Path) -> Path:
     with Image.open(photo) as image:
         ImageOps.expand(image, (60, 30, 20, 50), "#e8e4da").save(path)
     return path
+
+
+def letters(folder: Path) -> Path:
+    path = folder / "letters.png"
+    picture = Image.new("RGB", (80, 48), "#2038c8")
+    font = ImageFont.truetype(str(BUNDLED / "DejaVuSans-Bold.ttf"), 20)
+    ImageDraw.Draw(picture).multiline_text((6, 1), "Sharp\nedges", "#ff2020", font, spacing=0)
+    picture.save(path)
+    return path
+
+
+def zoomed(photo: Path, cells: list[tuple[str, Wish]]) -> Iterator[tuple[Wish, Image.Image]]:
+    """What a format with these settings makes of the photo, with pixels that can be seen."""
+    for kind, how in cells:
+        [image] = made(photo, [{"box": [80, 80]}], kind, how)
+        size = image.width * ZOOM, image.height * ZOOM
+        yield {kind: {"settings": how}}, image.resize(size, Image.Resampling.NEAREST)
 
 
 def words(wish: Wish, width: int) -> list[str]:
@@ -162,7 +216,8 @@ def sheet(
         ground.paste(image, mask=image)
         at = left + (cell[0] - image.width) // 2, top + (cell[1] - image.height) // 2
         page.paste(ground, at)
-        _outline(page, wish, (left, top), cell)
+        if "box" in wish:
+            _outline(page, wish, (left, top), cell)
         caption = "\n".join(words(wish, cell[0]))
         ImageDraw.Draw(page).multiline_text((left, top + cell[1] + 4), caption, "#222", CAPTION)
     return page
@@ -187,6 +242,11 @@ def main() -> None:
         photo = framed(CAT, Path(folder))
         cells = list(zip(wishes, made(photo, wishes), strict=True))
         sheet(cells, 2, (240, 170)).save(target / "trim.jpg", quality=82, subsampling=0)
+        for name, (source, columns, wanted) in ZOOMED.items():
+            path = letters(Path(folder)) if isinstance(source, str) else source
+            found = list(zoomed(path, wanted))
+            cell = (max(image.width for _, image in found), max(i.height for _, i in found))
+            sheet(found, columns, cell).save(target / f"{name}.jpg", quality=75, subsampling=0)
 
 
 if __name__ == "__main__":

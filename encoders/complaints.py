@@ -4,7 +4,9 @@ A truncated JPEG is filled up with grey and only warned about. Version 6 keeps i
 image and version 7 at the wand, where Wand looks at neither, and both show only the first: one
 about a stray byte hides the one about missing pixels. Every warning passes through the log, so
 they are heard there. Most are harmless (odd XMP, a broken EXIF block), so only those of the JPEG
-library that mean missing or wrong pixels count.
+library that mean missing or wrong pixels count. Bytes left over before a restart marker do: the
+blocks before it were read from the wrong bits. Before any other marker they do not, as cameras
+leave some there.
 """
 
 import ctypes
@@ -17,7 +19,7 @@ from wand.api import libmagick
 
 _MISSING_PIXELS = re.compile(
     rb"premature end of (?:jpeg file|data segment)|bad (?:huffman|arithmetic) code"
-    rb"|found marker \S+ instead",
+    rb"|found marker \S+ instead|extraneous bytes before marker 0xd[0-7]",
     re.IGNORECASE,
 )
 _LogMethod = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p)

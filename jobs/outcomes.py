@@ -52,7 +52,8 @@ def complete(job: Job, product: Product) -> None:
         write_renditions(job, product.renditions)
         write_hosted(job, product.published)
         _write_success(job, product.renditions)
-        events.tell(job, EventType.COMPLETED, file_count=len(product.renditions))
+        count, warnings = len(product.renditions), list(product.warnings)
+        events.tell(job, EventType.COMPLETED, file_count=count, warnings=warnings)
         transaction.on_commit(lambda: staging.discard(job.uid))
 
 
@@ -63,7 +64,9 @@ def complete_delivered(job: Job, **told: Any) -> None:
         raise LeaseLost(str(job.uid))
     made = list(job.renditions.all())
     _write_success(job, made)
-    events.tell(job, EventType.COMPLETED, file_count=len(made), **told)
+    # Written when the deliveries were planned, perhaps by another worker.
+    warnings = Job.objects.values_list("warnings", flat=True).get(pk=job.pk)
+    events.tell(job, EventType.COMPLETED, file_count=len(made), warnings=warnings, **told)
     transaction.on_commit(lambda: staging.discard(job.uid))
 
 

@@ -53,7 +53,7 @@ def wait_calls(receiver: Endpoint, count: int, *, within_s: float = 30.0) -> Non
     wait_for(lambda: len(receiver.calls) >= count, within_s=within_s, what=f"call {count}")
 
 
-def test_completed_says_exactly_what_it_always_said(single: Pixerve) -> None:
+def test_completed_says_what_it_always_said_and_warnings(single: Pixerve) -> None:
     with endpoint() as receiver:
         job = telling(receiver, keepOriginal=True, callbackHeaders={"Authorization": SECRET})
         picture = another(SMALL, "told")
@@ -64,6 +64,8 @@ def test_completed_says_exactly_what_it_always_said(single: Pixerve) -> None:
     told = call.json()
     shown = {name: value for name, value in job.items() if name != "callbackHeaders"}
     stamp = told.pop("timestamp")
+    [warning] = told.pop("warnings")
+    assert (warning["code"], warning.keys()) == ("original_metadata_kept", {"code", "message"})
     assert told == {
         "hash": hashlib.sha256(picture).hexdigest(),
         "status": "completed",

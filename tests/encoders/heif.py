@@ -43,8 +43,13 @@ def remuxed(
     *,
     exif: bytes = b"",
     without: tuple[bytes, ...] = (),
+    tone_map: bool = False,
 ) -> bytes:
-    """The primary picture of ``data`` with more properties, and an EXIF block if given."""
+    """The primary picture of ``data`` with more properties, and an EXIF block if given.
+
+    ``tone_map`` adds what ISO 21496-1 does: a gain map (the picture itself) and an item of how it
+    is to be used, all of whose fractions are 1 / 1.
+    """
     meta = _find(data, b"meta")[4:]
     available = list(_boxes(_find(_find(meta, b"iprp"), b"ipco")))
     properties = [each for each in available if each[4:8] not in without] + extra
@@ -54,6 +59,10 @@ def remuxed(
     items = [(1, kind, coded)]
     if exif:
         items.append((2, b"Exif", struct.pack(">I", 0) + exif))
+    if tone_map:
+        items.append((2, kind, coded))
+        items.append((3, b"tmap", bytes(6) + struct.pack(">14I", *[1] * 14)))
+        ftyp = box(b"ftyp", ftyp[8:] + b"tmap")
     head = _meta(items, properties, [0] * len(items))
     offsets, at = [], len(ftyp) + len(head) + 8
     for _, _, body in items:
@@ -76,11 +85,18 @@ def _meta(items: list[tuple[int, bytes, bytes]], properties: list[bytes], at: li
         for number, kind, _ in items
     )
     iinf = box(b"iinf", FULL + struct.pack(">H", len(items)) + entries)
-    iref = b""
-    if len(items) > 1:
-        iref = box(b"iref", FULL + box(b"cdsc", struct.pack(">HHH", 2, 1, 1)))
+    links = b"".join(
+        {
+            b"Exif": box(b"cdsc", struct.pack(">HHH", number, 1, 1)),
+            b"tmap": box(b"dimg", struct.pack(">HHHH", number, 2, 1, 2)),
+        }.get(kind, b"")
+        for number, kind, _ in items
+    )
+    iref = box(b"iref", FULL + links) if links else b""
     used = bytes(0x80 | (index + 1) for index in range(len(properties)))
-    ipma = box(b"ipma", FULL + struct.pack(">IHB", 1, 1, len(used)) + used)
+    pictures = [number for number, kind, _ in items if kind != b"Exif"]
+    lists = b"".join(struct.pack(">HB", number, len(used)) + used for number in pictures)
+    ipma = box(b"ipma", FULL + struct.pack(">I", len(pictures)) + lists)
     iprp = box(b"iprp", box(b"ipco", b"".join(properties)) + ipma)
     return box(b"meta", FULL + hdlr + pitm + iloc + iinf + iref + iprp)
 

@@ -421,3 +421,17 @@ def test_the_conversion_of_eci_is_exact_when_shrunk(shared: Converter, tmp_path:
     made = opened(tmp_path / "out.png")
     assert difference(made, expected.resize(made.size, Image.Resampling.LANCZOS)) < 1
     assert math.isclose(made.width / made.height, 538 / 439, rel_tol=0.01)
+
+
+@pytest.mark.parametrize("name", ["pil_hopper.avif", "own_quarters.heic"])
+def test_a_gain_map_item_is_dropped_and_said(name: str, shared: Converter, tmp_path: Path) -> None:
+    """ISO 21496-1 in HEIF: an item of type tmap beside the primary picture, and a brand."""
+    plain = (IMAGES / name).read_bytes()
+    data = remuxed(plain, [], tone_map=True)
+    (tmp_path / "plain").write_bytes(plain)
+    (tmp_path / "source").write_bytes(data)
+    shared.convert(plan(tmp_path / "plain", tmp_path, "png"))
+    expected = opened(tmp_path / "out.png")
+    outcome = shared.convert(plan(tmp_path / "source", tmp_path, "png"))
+    assert [notice.code for notice in outcome.warnings] == ["hdr_not_mapped"]
+    assert difference(opened(tmp_path / "out.png"), expected) < 1

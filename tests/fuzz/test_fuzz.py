@@ -18,6 +18,7 @@ from encoders.limits import Limits
 from encoders.probe import probe
 from encoders.reader import Reader
 from encoders.sniff import MEDIA_TYPES, SNIFF_BYTES, sniff
+from encoders.source import _BLOCKS
 from jobs import spec
 from jobs.errors import InvalidSpec
 from tests.encoders import hostile
@@ -40,7 +41,7 @@ def seeds() -> list[bytes]:
 
 
 def read(path: Path) -> str:
-    """Everything that is done with a file before it is decoded; what it was taken for."""
+    """Everything of ours that reads a file beside its decoder; what it was taken for."""
     try:
         header = probe(path)
         Limits().check(header)
@@ -48,6 +49,9 @@ def read(path: Path) -> str:
         if header.format == "tiff" and header.orientation != 1:
             with path.open("rb") as file:
                 tiff.upright_patch(Reader(file, path.stat().st_size))
+        if header.format in _BLOCKS:
+            with path.open("rb") as file:
+                _BLOCKS[header.format](Reader(file, path.stat().st_size))
     except PictureError as error:
         return error.code
     return header.format

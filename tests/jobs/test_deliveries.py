@@ -122,16 +122,18 @@ def test_several_destinations_and_direct_hosting(folders: Path) -> None:
 def test_one_that_fails_is_tried_again_and_redoes_only_itself(folders: Path) -> None:
     good, bad = storage(folders, "good"), storage(folders, "bad")
     break_it(bad)
-    job = deliver_to("good", "bad", completionCallback="http://127.0.0.1:9/hook")
+    told = {"completionCallback": "http://127.0.0.1:9/hook", "keepOriginal": True}
+    job = deliver_to("good", "bad", **told)
     assert (job.state, job.stage, job.owner) == ("processing", "delivering", "")
     assert states() == {"good": {"delivered"}, "bad": {"waiting"}}
     names = empty(good)
     mend(bad)
     send_all(Postman(), lambda: Job.objects.get().state == "completed")
     assert (names_in(good), names_in(bad)) == ([], names)
-    told = Callback.objects.get().event.payload
-    assert {each["state"] for each in told["deliveries"]} == {"delivered"}
-    assert len(told["deliveries"]) == 4
+    payload = Callback.objects.get().event.payload
+    assert [each["code"] for each in payload["warnings"]] == ["original_metadata_kept"]
+    assert {each["state"] for each in payload["deliveries"]} == {"delivered"}
+    assert len(payload["deliveries"]) == 6
     assert staged_folders() == []
 
 

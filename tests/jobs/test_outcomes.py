@@ -1,6 +1,7 @@
 """The ends of a job: everything of it in one transaction."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -42,10 +43,13 @@ def test_success() -> None:
     assert staged_folders() == []
 
 
-def test_the_callback_of_a_success_is_the_original_payload() -> None:
+@pytest.mark.parametrize("warnings", [[], [{"code": "alpha_flattened", "message": "on white"}]])
+def test_the_callback_of_a_success_is_the_original_payload_and_warnings(
+    warnings: list[dict[str, str]],
+) -> None:
     make_job(job=HOOK)
     job = claim()
-    outcomes.complete(job, product(job, "one.jpg"))
+    outcomes.complete(job, replace(product(job, "one.jpg"), warnings=warnings))
     callback = Callback.objects.get()
     event = callback.event
     assert abs(event.payload.pop("timestamp") - time.time()) < 60
@@ -54,6 +58,7 @@ def test_the_callback_of_a_success_is_the_original_payload() -> None:
         "status": "completed",
         "file_count": 1,
         "job_data": job.spec,
+        "warnings": warnings,
     }
     assert (event.type, callback.url) == ("job.completed", HOOK["completionCallback"])
     assert (callback.state, callback.attempts_made) == (CallbackState.WAITING, 0)

@@ -275,8 +275,9 @@ def test_the_options_have_the_limits_and_defaults_of_the_code() -> None:
 def test_the_table_of_settings_has_every_format() -> None:
     page = read("docs/api.md").partition("| format | uses |")[2].partition("\n\n")[0]
     uses = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
+    assert uses.keys() == set(registry.names())
     for name in registry.names():
-        assert registry.settings_of(name) <= set(re.findall(r"`(\w+)`", uses[name])), name
+        assert registry.settings_of(name) == set(re.findall(r"`(\w+)`", uses[name])), name
 
 
 def test_the_examples_of_the_options_are_good() -> None:
@@ -293,12 +294,17 @@ def test_the_pictures_show_every_option_and_are_small() -> None:
         named = [{**wish, "name": str(index)} for index, wish in enumerate(wishes)]
         assert spec.parse({"formats": {"png": {"sizes": named}}, "directHost": True})
         shown |= {key for wish in wishes for key in wish}
-    not_of_pixels = {"enlarge", "colorProfile", "metadata"}
-    drawn = {to_camel(name) for name in LookSpec.model_fields} - not_of_pixels
-    assert drawn - {"trim"} <= shown
+    for _, _, cells in make_pictures.ZOOMED.values():
+        for kind, how in cells:
+            assert spec.parse({"formats": {kind: {"settings": how}}, "directHost": True})
+            shown |= how.keys()
+    # Speed and the order of the bytes are not to be seen, metadata has a table.
+    unseen = {"speed", "progressive", "metadata"}
+    drawn = {to_camel(name) for model in (LookSpec, SettingsSpec) for name in model.model_fields}
+    assert drawn - unseen - {"trim"} <= shown
     files = {path.stem: path for path in (PROJECT_ROOT / "docs/images/options").iterdir()}
-    assert set(files) == {*make_pictures.SHEETS, "trim"}
-    assert sum(path.stat().st_size for path in files.values()) < 600_000
+    assert set(files) == {*make_pictures.SHEETS, *make_pictures.ZOOMED, "trim"}
+    assert sum(path.stat().st_size for path in files.values()) < 700_000
     page = read("docs/api.md")
     assert all(f"(images/options/{path.name})" in page for path in files.values())
 
