@@ -3,9 +3,9 @@
 
 PYTHON_IN_VENV := .venv/bin/python
 
-# Half of the time of the tests is waiting for processes. Files are handed out whole, because the
+# More than half of the time of the tests is waiting for processes and peers. Files are handed out whole, because the
 # tests of one share its servers, and in their order, because the slow ones come first.
-SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 # Each recipe that checks something starts with this: nothing of the caller's settings leaks in, no
 # terminal is read, and all that is written goes to a folder that is removed at the end.
@@ -15,7 +15,7 @@ for name in $$(env | sed -n 's/^\(PIXERVE_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$
 TMPDIR=$$(mktemp -d); export TMPDIR; \
 trap 'rm -rf "$$TMPDIR"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
 export PIXERVE_DATA_DIR="$$TMPDIR/data" PIXERVE_SERVE_DIR="$$TMPDIR/serve"; \
-export COVERAGE_FILE="$$TMPDIR/coverage"; \
+mkdir "$$TMPDIR/coverage"; export COVERAGE_FILE="$$TMPDIR/coverage/data"; \
 step() { printf '== %s\n' "$$*"; $(PYTHON_IN_VENV) "$$@"; }
 endef
 

@@ -130,7 +130,10 @@ def under_load(server: Pixerve, jpeg: bytes, uploads: int, concurrency: int) -> 
     print(f"{uploads} uploads at concurrency {concurrency}: none failed, none lost")
     print(f"  accepted in {accepted_s:.1f} s, all done in {spent_s:.1f} s")
     print("  CPU per job, ms: " + ", ".join(f"{k} {v:.1f}" for k, v in sorted(cost.items())))
-    print(f"  beside the child: {overhead:.1f} ms (with /health asked twice a second)")
+    print(
+        f"  beside the child: {overhead:.1f} ms, {overhead / cost['child']:.2f} of the child's"
+        " (with /health asked twice a second)"
+    )
     print(f"  slowest /health: {slowest * 1000:.0f} ms")
     print(f"  memory, MiB (PSS), 50th → last: {sum(early.values()):.0f} → {sum(late.values()):.0f}")
     for name in sorted(late):

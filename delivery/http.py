@@ -6,7 +6,6 @@ and certificate check stay with the name. No redirect is followed, no proxy vari
 cookie or netrc is read, nothing is retried, and one deadline covers the whole exchange.
 """
 
-import logging
 import socket
 import ssl
 import time
@@ -31,10 +30,6 @@ from delivery.errors import (
 )
 from delivery.guard import Resolver, checked_addresses, resolve
 from delivery.rules import Target, check_headers, check_url, parse_url
-
-# Its only warning shows the whole URL, whose query may be a secret, and a peer can cause it
-# by a malformed header.
-logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 __all__ = ["Answer", "Resolver", "check_headers", "check_url", "post", "resolve"]
 

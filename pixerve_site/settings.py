@@ -233,6 +233,8 @@ LOGGING = {
         "PIL": {"level": "WARNING"},
         # At DEBUG they write down requests with their tokens.
         **{name: {"level": "WARNING"} for name in _CLIENT_LIBRARIES},
+        # Its only warning shows the whole URL, whose query may be a secret.
+        "urllib3.connection": {"level": "ERROR"},
     },
 }
 

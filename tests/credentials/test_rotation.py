@@ -23,6 +23,7 @@ from jobs.models import Callback, Job
 from jobs.states import State
 from tests.commands.library import make_job
 from tests.credentials.conftest import make, new_key
+from tests.jobs.making import owe
 from tests.server import ROOT, wait_for
 
 Keys = Callable[..., None]
@@ -45,9 +46,7 @@ def job_with_headers() -> Job:
     job = make_job("old", State.COMPLETED)
     job.sealed_headers = seal_headers(job.uid, HEADERS)
     job.save(update_fields=["sealed_headers"])
-    Callback.objects.create(
-        job=job, event="e", url="https://a.example", payload={}, sealed_headers=job.sealed_headers
-    )
+    owe(job, sealed_headers=job.sealed_headers)
     return job
 
 

@@ -19,7 +19,7 @@ BLOCKS = re.findall(
     r"^```(\w+)\n(.*?)^```$", (ROOT / "docs/extending.md").read_text(), re.MULTILINE | re.DOTALL
 )
 PROJECT = tomllib.loads(next(text for kind, text in BLOCKS if kind == "toml"))["project"]
-MODULE, TEST = (text for kind, text in BLOCKS if kind == "python")
+MODULE, TEST, *_ = (text for kind, text in BLOCKS if kind == "python")
 
 
 @pytest.fixture

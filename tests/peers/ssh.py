@@ -133,7 +133,7 @@ def _users(folder: Path) -> tuple[dict[str, str], Path | None]:
     if library is None:
         return {}, None
     # Others may not enter pytest's folders.
-    home = Path(tempfile.mkdtemp(prefix="pixerve-home-"))
+    home = Path(tempfile.mkdtemp(prefix="pixerve-home-", dir="/var/tmp"))
     nobody = 65534
     os.chown(home, nobody, nobody)
     line = f"{MADE_UP}:x:{nobody}:{nobody}::{home}:/bin/sh\n"
