@@ -228,6 +228,12 @@ def _fail(rows: QuerySet[Delivery], error: DeliveryError) -> int:
 # --- the clerk's
 
 
+def any_open() -> bool:
+    """Whether anything is on its way or waits: one cheap question for a clerk that has nothing to
+    do."""
+    return Delivery.objects.filter(state__in=UNDER_WAY).exists()
+
+
 def due(beyond: Iterable[str] = ()) -> QuerySet[Delivery]:
     """What the clerk may send now, that of credentials in `beyond` aside.
 

@@ -182,6 +182,8 @@ class Postman:
     def send_due(self) -> int:
         """Note what ended and start what is due, as far as threads are free; returns how many."""
         self._write(self._bag.finished())
+        if not deliveries.any_open():
+            return 0
         deliveries.reclaim_orphans()
         busy = self._bag.count()
         full = {key for key, count in busy.items() if count >= self._each}
