@@ -1,0 +1,158 @@
+"""`backup` beside a server that works, and `restore` onto an empty machine."""
+
+import json
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from pixerve_site import backup, restore
+from tests.acceptance.evidence import (
+    QUICK_JOB,
+    SMALL,
+    another,
+    check_ended_once_and_right,
+    post,
+    slow_job,
+    wait_ended,
+)
+from tests.deploy.conftest import Split
+from tests.server import Pixerve, free_port
+
+
+@contextmanager
+def uploading(server: Pixerve) -> Iterator[list[str]]:
+    """Uploads one after the other for the length of a `with`; grows by what was acknowledged."""
+    taken: list[str] = []
+    enough = threading.Event()
+
+    def upload() -> None:
+        while not enough.is_set():
+            taken.append(post(server, another(SMALL, f"meanwhile {len(taken)}"), QUICK_JOB))
+
+    thread = threading.Thread(target=upload)
+    thread.start()
+    try:
+        yield taken
+    finally:
+        enough.set()
+        thread.join()
+
+
+def jobs_in(path: Path) -> dict[str, str]:
+    """Job id -> state, of a copied database."""
+    with closing(sqlite3.connect(path)) as copy:
+        return dict(copy.execute("SELECT uid, state FROM jobs_job").fetchall())
+
+
+def test_nothing_acknowledged_is_lost_and_what_was_in_flight_goes_on(
+    split: Split, tmp_path: Path
+) -> None:
+    target = tmp_path / "backup"
+    before = [post(split.web, another(SMALL, "done"), QUICK_JOB)]
+    wait_ended(split.web, before)
+    # The one worker has these before it for a while, and those of the thread behind them.
+    before += [post(split.web, another(SMALL, f"before {n}"), slow_job(200)) for n in range(3)]
+    with uploading(split.web) as meanwhile:
+        made = split.web.manage("backup", str(target))
+        assert made.returncode == 0, made.stderr
+    assert "have no upload" not in made.stderr
+    copied = jobs_in(target / "pixerve.sqlite3")
+    assert set(before) <= set(copied)
+    assert {"pending", "processing"} & set(copied.values())
+    assert list((split.web.data / "staging").glob(".backup-*")) == []
+
+    new = Pixerve(tmp_path / "new", free_port(), {**split.web.env, "PIXERVE_SENDFILE": "off"})
+    assert new.manage("restore", str(target)).returncode == 0
+    assert (new.data / "secret_key").read_text() == (split.web.data / "secret_key").read_text()
+    new.start()
+    try:
+        ours = [uid for uid in copied if uid in {*before, *meanwhile}]
+        wait_ended(new, ours, within_s=90)
+        check_ended_once_and_right(new, ours)
+    finally:
+        new.kill()
+    again = new.manage("restore", str(target))
+    assert again.returncode != 0
+    assert f"there is a database in {new.data}" in again.stderr
+
+
+@pytest.fixture
+def installation(tmp_path: Path, settings: Settings) -> Path:
+    """Settings of an empty installation below `tmp_path`."""
+    folders = {"data_dir": tmp_path / "data", "serve_dir": tmp_path / "serve"}
+    settings.PIXERVE = settings.PIXERVE.model_copy(update=folders)
+    return tmp_path
+
+
+def an_empty_backup(folder: Path, **changes: object) -> Path:
+    folder.mkdir()
+    manifest = {"version": "0.1.0", "made_at": "", "keys": [], "jobs": 0, "missing": 0, "files": 0}
+    (folder / "backup.json").write_text(json.dumps(manifest | changes))
+    return folder
+
+
+def test_half_a_backup_is_not_restored(installation: Path) -> None:
+    source = an_empty_backup(installation / "backup")
+    (source / "backup.json").unlink()
+    with pytest.raises(restore.RestoreError, match="no whole backup"):
+        restore.bring_back(source)
+    assert not (installation / "data").exists()
+
+
+def test_nor_one_of_a_newer_version(installation: Path) -> None:
+    source = an_empty_backup(installation / "backup", version="99.0")
+    with pytest.raises(restore.RestoreError, match="newer"):
+        restore.bring_back(source)
+
+
+def test_nor_one_among_files_of_somebody(installation: Path) -> None:
+    (installation / "serve").mkdir()
+    (installation / "serve" / "mine.jpg").touch()
+    with pytest.raises(restore.RestoreError, match="there are files"):
+        restore.bring_back(an_empty_backup(installation / "backup"))
+
+
+def test_a_restore_that_was_cut_off_is_begun_again(installation: Path) -> None:
+    source = an_empty_backup(installation / "backup", keys=["secret_key"])
+    with pytest.raises(FileNotFoundError):
+        restore.bring_back(source)
+    assert restore.is_cut_off()
+    (installation / "serve").mkdir()
+    (installation / "serve" / "half.jpg").touch()
+    with pytest.raises(FileNotFoundError):  # no refusal
+        restore.bring_back(source)
+
+
+def test_serve_does_not_start_on_half_a_restore(split: Split, tmp_path: Path) -> None:
+    cut = Pixerve(tmp_path, free_port(), split.web.env)
+    (cut.data / "run").mkdir(parents=True)
+    (cut.data / "run" / "restoring").touch()
+    refused = cut.manage("serve", "clerk")
+    assert refused.returncode != 0
+    assert restore.CUT_OFF in refused.stderr
+    assert not (cut.data / "pixerve.sqlite3").exists()
+
+
+def test_a_backup_goes_into_an_empty_folder_elsewhere(installation: Path) -> None:
+    full = installation / "full"
+    full.mkdir()
+    (full / "something").touch()
+    with pytest.raises(backup.BackupError, match="not empty"):
+        backup.make(full)
+    with pytest.raises(backup.BackupError, match="which is to be copied"):
+        backup.make(installation / "data" / "backup")
+
+
+def test_names_of_a_killed_backup_go_with_the_next_start(installation: Path) -> None:
+    left = installation / "data" / "staging" / ".backup-0" / "job"
+    left.mkdir(parents=True)
+    (left / "source").touch()
+    backup.sweep()
+    assert not left.parent.exists()
+    shutil.rmtree(installation / "data")
