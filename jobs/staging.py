@@ -8,11 +8,13 @@ folder without a live row; `jobs.retention` sweeps those.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -46,8 +48,51 @@ def out_dir(uid: uuid.UUID, fence: int) -> Path:
 
 
 def discard(uid: uuid.UUID) -> None:
-    """Remove a job's folder; none is fine."""
+    """Remove the folder of a job that needs it no more; none is fine.
+
+    While staging is kept it stays, and is swept later. Call it after the commit: whoever keeps
+    staging first and reads the job table then finds the folder of each job that needs one.
+    """
+    if not _is_kept():
+        _remove(uid)
+
+
+def _remove(uid: uuid.UUID) -> None:
     shutil.rmtree(folder(uid), ignore_errors=True)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """No job's folder is removed for the length of a `with`, by any process of this data folder.
+
+    A file with a lock on it says so; the lock of a process that is killed goes with it.
+    """
+    path = _keeper()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _keeper() -> Path:
+    return Path(settings.PIXERVE.data_dir) / "run" / "keep-staging"
+
+
+def _is_kept() -> bool:
+    try:
+        descriptor = os.open(_keeper(), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def keep_for_replay(uid: uuid.UUID, last_fence: int, made_by: int = 0) -> None:
@@ -140,7 +185,7 @@ class Incoming:
             folder(self.uid).mkdir(mode=0o700, parents=True)
             return source_path(self.uid).open("xb", buffering=0)
         except OSError as error:
-            discard(self.uid)
+            _remove(self.uid)
             raise out_of_space(error) or error from None
 
     def write(self, chunk: bytes) -> None:
@@ -198,4 +243,4 @@ class Incoming:
     def abort(self) -> None:
         """Leave nothing behind."""
         self._stream.close()
-        discard(self.uid)
+        _remove(self.uid)

@@ -6,9 +6,8 @@
     TARGET/staging/{job}/     what unfinished jobs, and failed ones that can be replayed, need
     TARGET/serve/             hosted files
 
-All of it shows one moment. For that moment nobody can write to the database: a snapshot of it is
-opened, and every file in staging gets a second name (`staging/.backup-…`), so that a job which ends
-later takes away only the first. Bytes are copied afterwards, from the snapshot and from the names.
+All of it shows one moment: that at which the database is read. Before it staging is kept as it is,
+so that a job which ends afterwards takes nothing away that its unfinished copy needs.
 """
 
 import json
@@ -17,8 +16,7 @@ import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,14 +27,12 @@ from delivery.hosting import TEMPORARY_PREFIX
 from jobs import staging
 from jobs.models import HostedFile, Job
 from jobs.states import FINAL
-from pixerve_site.files import copy_files, link_files, locked
+from pixerve_site.files import copy_files, locked
 from pixerve_site.version import VERSION
 
 MANIFEST = "backup.json"
 DATABASE = "pixerve.sqlite3"
 KEYS = ("secret_key", "jwt.json", "credential_keys", "webhook_secret")
-_NAMES_PREFIX = ".backup-"
-_WRITE_LOCK_S = 60.0
 # The kernel's clock of files ticks every few milliseconds.
 _CLOCK_NS = 10**9
 
@@ -69,41 +65,23 @@ class Manifest:
 def make(target: Path, *, with_files: bool = True) -> Manifest:
     """Copy this installation into `target`, which must be empty or not exist. Raises BackupError,
     OSError, sqlite3.Error."""
+    lock = Path(settings.PIXERVE.data_dir) / "run" / "backup"
     try:
-        with locked(_lock_file(), wait=False):
-            forget_names()
+        with locked(lock, wait=False):
             return _make(target, with_files)
     except BlockingIOError:
         raise BackupError("another backup is under way") from None
 
 
-def forget_names() -> None:
-    """Remove second names that a killed backup left; call it with the lock held."""
-    for left in staging.root().glob(f"{_NAMES_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
-def sweep() -> None:
-    """The same, unless a backup is under way."""
-    with suppress(BlockingIOError), locked(_lock_file(), wait=False):
-        forget_names()
-
-
-def _lock_file() -> Path:
-    return Path(settings.PIXERVE.data_dir) / "run" / "backup"
-
-
 def _make(target: Path, with_files: bool) -> Manifest:
     _prepare(target)
     keys = _copy_keys(target / "keys")
-    names = staging.root() / f"{_NAMES_PREFIX}{uuid.uuid4().hex}"
-    try:
-        moment = _copy_database(target / DATABASE, names)
-        with closing(_open(target / DATABASE)) as copy:
-            jobs, missing = _copy_staging(copy, names, target / "staging")
+    with staging.kept():
+        moment = time.time_ns()
+        _copy_database(target / DATABASE)
+        with closing(sqlite3.connect(target / DATABASE)) as copy:
+            jobs, missing = _copy_staging(copy, target / "staging")
             files = _copy_hosted(copy, moment, target / "serve") if with_files else None
-    finally:
-        shutil.rmtree(names, ignore_errors=True)
     made_at = datetime.fromtimestamp(moment // 10**9, UTC).isoformat()
     manifest = Manifest(VERSION, made_at, keys, jobs, missing, files)
     manifest.write(target)
@@ -129,38 +107,17 @@ def _copy_keys(target: Path) -> list[str]:
     return found
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, timeout=_WRITE_LOCK_S)
-
-
-def _copy_database(target: Path, names: Path) -> int:
-    """Copy the database, and name staging, both as they are at one moment: Unix nanoseconds."""
-    live = Path(settings.DATABASES["default"]["NAME"])
+def _copy_database(target: Path) -> None:
+    """As it is at one moment, while others go on writing."""
     target.touch(mode=0o600)
-    with closing(_open(live)) as snapshot, closing(_open(target)) as copy:
-        with _no_writers(live):
-            snapshot.execute("BEGIN")
-            snapshot.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            moment = time.time_ns()
-            names.mkdir(mode=0o700, parents=True)
-            for uid, _ in staging.folders():
-                link_files(staging.folder(uid), names / str(uid))
-        snapshot.backup(copy)
+    live = settings.DATABASES["default"]["NAME"]
+    with closing(sqlite3.connect(live)) as database, closing(sqlite3.connect(target)) as copy:
+        database.backup(copy)
         # Otherwise it would come with two more files.
         copy.execute("PRAGMA journal_mode=DELETE")
-    return moment
 
 
-@contextmanager
-def _no_writers(path: Path) -> Iterator[None]:
-    """Nobody writes to the database during a `with`, so no job begins or ends."""
-    with closing(_open(path)) as writer:
-        writer.execute("BEGIN IMMEDIATE")
-        yield
-        writer.execute("ROLLBACK")
-
-
-def _copy_staging(copy: sqlite3.Connection, names: Path, target: Path) -> tuple[int, int]:
+def _copy_staging(copy: sqlite3.Connection, target: Path) -> tuple[int, int]:
     """Copy what jobs need; how many jobs, and how many of them without their upload."""
     ended = ", ".join(f"'{state}'" for state in FINAL)
     rows = copy.execute(
@@ -170,7 +127,7 @@ def _copy_staging(copy: sqlite3.Connection, names: Path, target: Path) -> tuple[
     missing = 0
     for (uid,) in rows:
         name = str(uuid.UUID(uid))
-        copy_files(names / name, target / name)
+        copy_files(staging.root() / name, target / name)
         missing += not (target / name / "source").exists()
     return len(rows), missing
 

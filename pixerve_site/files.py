@@ -46,14 +46,6 @@ def copy_files(source: Path, target: Path, keep: Keep = lambda _path, _status: T
     return count
 
 
-def link_files(source: Path, target: Path) -> None:
-    """Give every regular file below `source` a second name below `target`: no byte is copied."""
-    for path, _ in regular_files(source):
-        _make_folders(source, target, path.parent)
-        with suppress(FileNotFoundError):
-            os.link(source / path, target / path)
-
-
 def _make_folders(source: Path, target: Path, path: Path) -> None:
     """The folders of `path` below `target`, each with the mode it has below `source`."""
     if (target / path).is_dir():

@@ -125,6 +125,10 @@ class Builder:
         (image.root / text.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
     def _run(self, image: Image, _word: str, text: str) -> None:
+        self.run(image, text)
+
+    def run(self, image: Image, text: str) -> None:
+        """A line of shell, in the image."""
         script = (
             'set -e; mount -t proc proc "$1/proc"; mount --rbind /dev "$1/dev"; root=$1; shift;'
             ' exec chroot "$root" /usr/bin/env -i "$@"'

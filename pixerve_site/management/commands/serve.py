@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 
 from jobs import leases, retention, staging, tokens
-from pixerve_site import backup, first_run, restore
+from pixerve_site import first_run, restore
 from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.files import locked
 from pixerve_site.first_run import NewAdmin
@@ -125,7 +125,6 @@ class Command(BaseCommand):
         staging.root().mkdir(parents=True, exist_ok=True)
         if "clerk" in self._parts:
             retention.prune_staging()
-            backup.sweep()
         connections.close_all()
         return made
 
