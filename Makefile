@@ -39,6 +39,7 @@ test: ## Install what is missing, then check style, types, migrations, settings 
 	( export PIXERVE_PUBLIC_URL=https://pixerve.example; \
 	    step manage.py check --deploy --fail-level WARNING ); \
 	step -m coverage run -m pytest $(SIDE_BY_SIDE); \
+	step -m coverage run -m pytest -p tests.on_postgres $(SIDE_BY_SIDE); \
 	step -m coverage combine --quiet; \
 	step -m coverage report
 

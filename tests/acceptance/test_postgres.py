@@ -179,18 +179,3 @@ def test_a_start_without_the_database_is_one_line(peer: Postgres, tmp_path: Path
     assert 'database "nothing-of-this-name" does not exist' in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert peer.password not in done.stderr + done.stdout
-
-
-def test_two_servers_may_start_at_once_on_an_empty_database(peer: Postgres, tmp_path: Path) -> None:
-    url = {"PIXERVE_DATABASE_URL": peer.make("together"), "PIXERVE_MAX_WORKERS": "1"}
-    with ThreadPoolExecutor(2) as pool:
-        servers = [Pixerve(tmp_path / name, free_port(), url) for name in ("one", "two")]
-        try:
-            list(pool.map(lambda each: each.start(), servers))
-            [[schedules]] = rows(servers[0], "SELECT count(*) FROM django_q_schedule")
-            [[admins]] = rows(servers[0], "SELECT count(*) FROM auth_user")
-        finally:
-            for each in servers:
-                if each.process is not None and each.process.poll() is None:
-                    each.kill()
-    assert (schedules, admins) == (1, 1)

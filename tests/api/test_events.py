@@ -14,6 +14,8 @@ from tests.acceptance.endpoint import endpoint
 from tests.api.caller import Api, assert_problem, upload_token
 from tests.jobs.making import SMALL_JOB, TRUNCATED, claim, make_job, owe, picture
 
+pytestmark = pytest.mark.sql
+
 HOOK = {**SMALL_JOB, "completionCallback": "http://127.0.0.1:9/hook"}
 
 

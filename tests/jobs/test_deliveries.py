@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from credentials import service
@@ -31,7 +32,7 @@ from tests.api.caller import staged_folders
 from tests.jobs.making import HOPPER, claim, make_job
 from tests.server import wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 Configure = Callable[..., None]
 FORMATS = {"jpg": {"sizes": [[40, 30], [20, 20]]}}
 
@@ -248,6 +249,26 @@ def test_two_clerks_end_a_job_once(folders: Path, order: tuple[int, int]) -> Non
         clerks[number]._write(found[number])
     assert Job.objects.get().state == "completed"
     assert Success.objects.count() == Event.objects.count() == 1
+
+
+def test_a_result_that_the_database_does_not_take_is_kept(folders: Path) -> None:
+    bad = storage(folders, "bad")
+    break_it(bad)
+    deliver_to("bad")
+    mend(bad)
+    postman = Postman()
+    count = postman.send_due()
+    wait_for(lambda: postman._carrier.done.qsize() == count, what="the deliveries")
+    with connection.execute_wrapper(away), pytest.raises(OperationalError):
+        postman.send_due()
+    assert len(empty(bad)) == count
+    postman.send_due()
+    assert Job.objects.get().state == "completed"
+    assert names_in(bad) == []
+
+
+def away(*args: object) -> None:
+    raise OperationalError("away")
 
 
 def test_an_open_breaker_lets_deliveries_wait_without_costing_tries(folders: Path) -> None:

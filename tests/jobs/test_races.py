@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
+from django_q.models import Schedule
 
 from jobs import (
     callbacks,
@@ -43,6 +44,7 @@ from jobs.models import (
 )
 from jobs.outcomes import Product
 from jobs.states import Stage, State
+from pixerve_site import first_run
 from tests.jobs.making import SMALL_JOB, claim, make_job, owe, picture, put_in_state, stage
 from tests.server import wait_for
 
@@ -239,11 +241,29 @@ def test_a_job_that_is_replayed_beside_pruning_stays(others: ThreadPoolExecutor)
     Job.objects.update(finished_at=timezone.now() - timedelta(days=4000))
     with transaction.atomic():
         lifecycle.replay(job)
-        pruned = beside(others, retention.prune_jobs)
+        pruned = beside(others, retention._forget_jobs)
         wait_until_waiting()
-    assert pruned.result(20).jobs == 0
+    assert pruned.result(20) == 0
     assert Job.objects.get().state == State.PENDING
     assert staging.source_path(job.uid).exists()
+
+
+# The start
+
+
+def test_hosts_that_start_at_once_make_what_is_missing_one_after_the_other(
+    others: ThreadPoolExecutor,
+) -> None:
+    def start() -> None:
+        with first_run.alone():
+            first_run.ensure_schedule()
+
+    with first_run.alone():
+        second = beside(others, start)
+        wait_until_waiting()
+        first_run.ensure_schedule()
+    second.result(20)
+    assert Schedule.objects.count() == 1
 
 
 # A connection that breaks

@@ -20,7 +20,7 @@ from jobs.retention import Pruned, prune_jobs, prune_staging
 from tests.api.caller import Api, staged_folders, upload_token
 from tests.jobs.making import HOPPER, TRUNCATED, make_job, owe, picture, put_in_state
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 Configure = Callable[..., None]
 
 

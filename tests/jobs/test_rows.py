@@ -11,7 +11,7 @@ from jobs import rows
 from jobs.models import HostedFile, Job, Success
 from tests.jobs.making import make_job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 
 BY_ID = f"SELECT {rows.columns(Job)} FROM jobs_job WHERE id = %(id)s"  # noqa: S608 - names of the model
 
