@@ -14,8 +14,6 @@ from jobs.states import State
 from tests.admin.conftest import HOSTILE, MakeJob, host
 from tests.jobs.making import owe
 
-pytestmark = pytest.mark.sql
-
 
 def listed(client: Client, query: str = "", model: str = "job") -> list[Any]:
     answer = client.get(f"/admin/jobs/{model}/?{query}")
