@@ -4,8 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.test import TransactionTestCase
 
+from tests.flush import empty_tables
 from tests.server import IMAGES, Pixerve, running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_flush() -> None:
+    """What a test committed goes with its rows alone."""
+    TransactionTestCase._fixture_teardown = empty_tables
 
 
 @pytest.fixture(scope="session")
