@@ -6,8 +6,22 @@ from pathlib import Path
 import pytest
 from django.test import TransactionTestCase
 
+from tests import measuring
 from tests.flush import empty_tables
 from tests.server import IMAGES, Pixerve, running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unmeasured() -> None:
+    """Processes of the tests do not count for their coverage, but where `measured` is asked for."""
+    measuring.leave_out()
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[None]:
+    """The processes that tests of this module start count for their coverage."""
+    with measuring.counting():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 import jwt
 import psutil
 
+from tests import measuring
+
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "tests" / "images"
 DIE_WITH_US = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
@@ -92,8 +94,7 @@ class Answer:
 class Pixerve:
     """A running server. `log` is everything that all its processes printed.
 
-    Only a `measured` one counts for the coverage of the tests: what a killed process measured is
-    lost, and measuring costs a third of its speed.
+    Only a `measured` one counts for the coverage of the tests.
     """
 
     folder: Path
@@ -119,8 +120,9 @@ class Pixerve:
         return (self.folder / "log").read_text(errors="replace")
 
     def environment(self) -> dict[str, str]:
-        left_out = ("PIXERVE_", "DJANGO_", *(() if self.measured else ("COVERAGE_",)))
+        left_out = ("PIXERVE_", "DJANGO_")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
+        inherited |= measuring.variables() if self.measured else {}
         return inherited | {
             "PIXERVE_ENV_FILE": os.devnull,
             "PIXERVE_DATA_DIR": str(self.data),
