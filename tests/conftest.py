@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import TransactionTestCase
@@ -9,6 +10,11 @@ from django.test import TransactionTestCase
 from tests import measuring
 from tests.flush import empty_tables
 from tests.server import IMAGES, Pixerve, running
+from tests.together import TogetherScheduling
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherScheduling:
+    return TogetherScheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
