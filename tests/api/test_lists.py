@@ -14,7 +14,6 @@ from jobs.models import Failure, Success
 from tests.api.caller import Api, assert_problem, upload_token
 from tests.jobs.making import SMALL_JOB, TRUNCATED, make_job, picture, put_in_state
 
-
 BOTH = pytest.mark.parametrize("path", ["/success/list", "/failures/list"])
 
 
