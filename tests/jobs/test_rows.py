@@ -59,6 +59,11 @@ def test_update_writes_only_where_everything_fits() -> None:
     assert Job.objects.get().owner == "me"
 
 
+def test_update_of_none_of_many_writes_nothing() -> None:
+    make_job()
+    assert rows.update(Job, {"owner": "me"}, where={"id": ()}) == 0
+
+
 def test_insert_as_the_orm_would() -> None:
     job = make_job()
     values = {
