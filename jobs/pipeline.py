@@ -176,6 +176,9 @@ def _host(
     sub_dir = spec.sub_dir or ""
     if spec.private:
         outcomes.hide(job, [names.object_key(sub_dir, each.name) for each in made])
+    if job.fence > 1:  # who held the job before may have been killed while it hosted
+        for each in made:
+            root.clean(names.object_key(sub_dir, each.name))
     sources = {each.name: made_in / each.name for each in made}
     placed = root.publish_all(sub_dir, sources, on_each=pulse.beat)
     return [

@@ -84,6 +84,12 @@ class Store(Protocol):
         unfinished is left, unless the store could not be reached for that either.
         """
 
+    def clean(self, key: str, size: int) -> None:
+        """Remove what a ``put`` of this key that was killed, of ``size`` bytes, left unfinished.
+
+        Called before a key is put again, or given up. A ``put`` still under way elsewhere may fail.
+        """
+
     def read(self, key: str, limit: int) -> bytes:
         """At most the first ``limit`` bytes of an object. Raises NoObject."""
 
@@ -126,7 +132,10 @@ class Backend(Protocol):
 
 
 class OpenStore:
-    """``with`` for a store that has ``close``."""
+    """``with`` for a store that has ``close``; for stores where a killed ``put`` leaves nothing."""
+
+    def clean(self, key: str, size: int) -> None:
+        """Nothing is left of a ``put`` that was killed."""
 
     def close(self) -> None:
         """Nothing to hang up."""

@@ -10,6 +10,7 @@
     ├── ClockSkew         the clocks differ too much for signatures       permanent
     ├── TlsRefused        no TLS, or not for this host name               permanent
     ├── ChecksumMismatch  the store reports other bytes than we have
+    ├── InTheWay          a file stands where a folder should be
     ├── StoreUnavailable  refused, reset, 5xx, or asked to slow down
     └── StoreFull         no room, or over quota
 
@@ -81,6 +82,13 @@ class ChecksumMismatch(DeliveryError):
 
     def __init__(self, message: str) -> None:
         super().__init__("checksum_mismatch", message)
+
+
+class InTheWay(DeliveryError):
+    """A file stands where a folder should be; whoever put it there may move it away."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("in_the_way", message)
 
 
 class StoreUnavailable(DeliveryError):
