@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from delivery.backends.base import HttpUrl, OpenStore, Segments, check_expiry, object_name, public
-from delivery.backends.probe import round_trip
 from delivery.backends.wire import Wire
 from delivery.errors import DeliveryError
 
@@ -40,9 +39,6 @@ class BucketStore(OpenStore, Generic[B]):
             return public(self._options.public_url, key) or self._lasting_url(name)
         check_expiry(expires_s)
         return self._signed_url(name, expires_s)
-
-    def probe(self) -> None:
-        round_trip(self)
 
     def _name(self, key: str) -> str:
         return object_name(self._options.prefix, key)

@@ -35,6 +35,7 @@ from delivery.backends.errors import (
     StoreUnavailable,
 )
 from delivery.backends.gcs import GcsOptions, account, meaning
+from delivery.backends.probe import round_trip
 from delivery.backends.trouble import causes, network_trouble
 from delivery.backends.wire import Wire, authorities, pool_classes
 from delivery.errors import DeliveryError
@@ -104,6 +105,9 @@ class GcsStore(BucketStore[GcsOptions]):
     def exists(self, key: str) -> bool:
         with self._asking():
             return bool(self._blob(key).exists(**self._once()))
+
+    def probe(self) -> None:
+        round_trip(self)
 
     def close(self) -> None:
         self._client.close()

@@ -25,6 +25,7 @@ from urllib3.exceptions import HTTPError
 from delivery.backends.base import Digests, Stored, check_source, digest
 from delivery.backends.bucket import BucketStore
 from delivery.backends.errors import ChecksumMismatch, NoBucket, NoObject, StoreUnavailable
+from delivery.backends.probe import round_trip
 from delivery.backends.s3 import S3Options, meaning
 from delivery.backends.trouble import causes, network_trouble
 from delivery.backends.wire import Wire, authorities, pool_classes
@@ -104,6 +105,9 @@ class S3Store(BucketStore[S3Options]):
     def exists(self, key: str) -> bool:
         with self._asking():
             return bool(self._storage.exists(self._name(key)))
+
+    def probe(self) -> None:
+        round_trip(self)
 
     def close(self) -> None:
         self._http.close()
