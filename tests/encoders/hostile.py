@@ -176,6 +176,13 @@ def _scan_bomb() -> bytes:
     return good[:-2] + good[at:-2][:200] * 100_000 + b"\xff\xd9"
 
 
+def _second_scan() -> bytes:
+    """A thousand scans after the one that held everything."""
+    good = saved("JPEG", (1200, 1000), "L")
+    at = good.index(b"\xff\xda")
+    return good[:-2] + good[at:-2] * 1000 + b"\xff\xd9"
+
+
 # --- GIF
 
 
@@ -331,6 +338,7 @@ REFUSED: dict[str, tuple[Made, str | None]] = {
         "damaged_picture",
     ),
     "jpeg of 100000 scans": (_scan_bomb, "damaged_picture"),
+    "sequential jpeg of 1000 scans": (_second_scan, None),
     "jpeg without a picture": (lambda: b"\xff\xd8\xff\xd9", "damaged_picture"),
     "jpeg of fill bytes": (lambda: b"\xff\xd8" + b"\xff" * 2_000_000, "damaged_picture"),
     "gif of zero size": (lambda: gif((0, 0), gif_frame(0, 0), b";"), "empty_picture"),
