@@ -1,4 +1,4 @@
-"""Sending deliveries: the worker's first round, and the clerk's postman for what is left.
+"""Sending deliveries: the worker's first round; what is left is the postman's (`jobs.postman`).
 
 Both hand parcels to a `delivery.carrier.Carrier`, a few to each storage, and note the results in
 their own thread: the carrier's threads touch no database.
@@ -7,8 +7,7 @@ their own thread: the carrier's threads touch no database.
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 
 from django.conf import settings
@@ -18,19 +17,15 @@ from delivery.addresses import AddressPolicy
 from delivery.carrier import Carried, Carrier, Parcel
 from delivery.destination import Destination
 from delivery.errors import DeliveryError
-from jobs import bells, cluster, deliveries, deliveries_due, leases, storages, transitions
+from jobs import cluster, deliveries, storages
 from jobs.models import Delivery, DeliveryState, Job
-from jobs.states import State
 
 log = logging.getLogger("pixerve.deliveries")
 
 SIDE_BY_SIDE = 8  # of one job
-THREADS = 16  # of the clerk
 EACH_STORAGE = 4
-LOOK_AHEAD = 200
 LOOK_S = 0.5
 NOTE_EVERY_S = 1.0
-CLOSE_S = 15.0
 
 # How long a worker waits for storages: for one file, for all of a job, and for how long the worker
 # leaves to the clerk what goes to a storage that took longer. Both waits are longer by what the
@@ -43,32 +38,18 @@ SLOWEST_BYTES_PER_S = 1 << 20
 _slow: dict[str, float] = {}  # storages by key, until when (monotonic)
 
 
-def _carrier(threads: int, on_done: Callable[[], None] = lambda: None) -> Carrier:
+def new_carrier(threads: int, on_done: Callable[[], None] = lambda: None) -> Carrier:
+    """With the policy for hosts that users choose."""
     return Carrier(threads, AddressPolicy(settings.PIXERVE.callback_allow_private), on_done)
 
 
 @cache
 def _worker_carrier() -> Carrier:
     """One for all jobs of this worker process, so that opened stores serve several."""
-    return _carrier(SIDE_BY_SIDE)
+    return new_carrier(SIDE_BY_SIDE)
 
 
-@contextmanager
-def _alone(job: Job) -> Iterator[Job]:
-    """A transaction with the job's row locked: whoever notes the last delivery sees that it is the
-    last."""
-    with transaction.atomic():
-        yield Job.objects.select_for_update().get(pk=job.pk)
-
-
-def _make_anew(job: Job) -> None:
-    """Staging lost the renditions: back to the queue, to be converted again."""
-    if transitions.put_back(job):
-        log.warning("job %s: its renditions are gone from staging; making them anew", job.uid)
-        bells.queue.ring()
-
-
-class _Bag:
+class Bag:
     """The parcels that are on their way."""
 
     def __init__(self, carrier: Carrier) -> None:
@@ -120,7 +101,7 @@ class FirstRound:
         self._job = job
         mine = deliveries.of(job).filter(state=DeliveryState.SENDING).select_related("rendition")
         self._todo = deque(mine)
-        self._bag = _Bag(_worker_carrier())
+        self._bag = Bag(_worker_carrier())
         now = time.monotonic()
         size = sum(each.rendition.bytes for each in self._todo)
         self._ends = now + ROUND_S + size / SLOWEST_BYTES_PER_S
@@ -194,79 +175,3 @@ class FirstRound:
         storages.note([carried for _, carried in self._results])
         self._results = []
         self._noted = time.monotonic()
-
-
-class Postman:
-    """Sends what is due, for the clerk: a few to each storage, so that a slow one holds up only
-    itself, and one at a time to a storage that fails."""
-
-    def __init__(self, threads: int = THREADS, each: int = EACH_STORAGE) -> None:
-        self._threads = threads
-        self._each = each
-        self._carrier = _carrier(threads, on_done=bells.clerk.ring)
-        self._bag = _Bag(self._carrier)
-        self._owner = leases.myself()
-
-    def send_due(self) -> int:
-        """Note what ended and start what is due, as far as threads are free; returns how many."""
-        self._write(self._bag.finished())
-        if not deliveries_due.any_open():
-            return 0
-        deliveries_due.reclaim_orphans()
-        self._give_up_late()
-        failing = storages.failing()
-        busy = self._bag.count()
-
-        def is_full(key: str) -> bool:
-            return busy[key] >= (1 if key in failing else self._each)
-
-        started = 0
-        beyond = {key for key in busy if is_full(key)} | storages.blocked(failing)
-        for delivery in deliveries_due.due(beyond)[:LOOK_AHEAD]:
-            if len(self._bag) >= self._threads:
-                break
-            key = delivery.credential_key
-            if not is_full(key) and (key not in failing or storages.admit(key)):
-                sent = self._start(delivery)
-                busy[key] += sent
-                started += sent
-        return started
-
-    def _give_up_late(self) -> None:
-        for job in deliveries_due.jobs_too_late()[:LOOK_AHEAD]:
-            with _alone(job) as locked:
-                deliveries_due.expire(locked)
-                deliveries.conclude(locked)
-
-    def _start(self, delivery: Delivery) -> bool:
-        job = delivery.rendition.job
-        given_up = job.state == State.FAILED
-        if not given_up and not deliveries.source_of(job, delivery.rendition.name).is_file():
-            _make_anew(job)
-            return False
-        if not deliveries_due.claim(delivery, self._owner):
-            return False
-        try:
-            to = deliveries.destination(delivery, job.subject)
-        except DeliveryError as error:
-            with _alone(job) as locked:
-                deliveries.fail(delivery, error)
-                deliveries.conclude(locked)
-            return False
-        parcel = deliveries.parcel(delivery, job, to, again=True, given_up=given_up)
-        self._bag.send(delivery, parcel)
-        return True
-
-    def _write(self, found: Iterable[tuple[Delivery, Carried]]) -> None:
-        for delivery, carried in found:
-            with _alone(delivery.rendition.job) as job:
-                if deliveries.note(delivery, carried):
-                    if carried.stored or carried.error:
-                        storages.note([carried])
-                    deliveries.conclude(job)
-
-    def close(self) -> None:
-        """Wait a while for the uploads under way; what is cut is sent again by the next clerk."""
-        end = time.monotonic() + CLOSE_S
-        while self._bag and time.monotonic() < end:
-            self._write(self._bag.finished(LOOK_S))

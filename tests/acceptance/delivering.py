@@ -52,10 +52,12 @@ def local(server: Pixerve, roots: Path) -> tuple[str, Path]:
 class Sent:
     """One upload, and what became of it."""
 
-    def __init__(self, server: Pixerve, keys: dict[str, Any], **more: Any) -> None:
+    def __init__(
+        self, server: Pixerve, keys: dict[str, Any], *, size: int = 0, **more: Any
+    ) -> None:
         self.server = server
         self.token = make_token({"formats": FORMATS, "storageKeys": keys, **more})
-        answer = server.upload(another(SMALL, uuid.uuid4().hex), self.token)
+        answer = server.upload(another(SMALL, uuid.uuid4().hex, size=size), self.token)
         assert answer.status == 202, answer.body
         self.reference = str(answer.json()["hash"])
         self.uid = str(answer.json()["job_id"]).replace("-", "")
@@ -76,10 +78,10 @@ class Sent:
         wait_for(look, what=f"{wanted} at {key}")
 
 
-def check_bucket(bucket: Bucket, shown: dict[str, Any]) -> None:
+def check_bucket(bucket: Bucket, shown: dict[str, Any], count: int = FILES) -> None:
     """Every file is there with equal bytes, and nothing else."""
     files = {each["name"]: each["sha256"] for each in shown["files"]}
-    assert len(files) == FILES
+    assert len(files) == count
     found = {key: hashlib.sha256(bucket.content(key)).hexdigest() for key in bucket.keys()}  # noqa: SIM118
     assert found == files
     assert bucket.unfinished() == []

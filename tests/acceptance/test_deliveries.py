@@ -199,13 +199,15 @@ def replay(server: Pixerve, sent: Sent) -> None:
 def test_a_worker_killed_while_it_delivers(
     deliverer: Pixerve, bucket: Bucket, proxy: FaultyProxy, roots: Path
 ) -> None:
-    proxy.faults.append(Fault("PUT", "hang"))
+    """One file of five is so large that it goes in parts, of which the kill leaves some."""
+    proxy.faults.append(Fault("PUT", "hang", path="partNumber=2"))
     far, (near, place) = (
         s3(deliverer, bucket, proxy.endpoint, timeout_s=60),
         local(deliverer, roots),
     )
-    sent = Sent(deliverer, {"s3": far, "local": near})
-    wait_for(lambda: [each for each in proxy.seen if each.startswith("PUT")], what="an upload")
+    sent = Sent(deliverer, {"s3": far, "local": near}, size=17 << 20, keepOriginal=True)
+    wait_for(lambda: [each for each in proxy.seen if "partNumber=2" in each], what="a part")
+    assert len(bucket.unfinished()) == 1
     row = wait_for(
         lambda: (found := job_row(deliverer, sent.uid))["made_by"] and found, what="the plan"
     )
@@ -215,8 +217,8 @@ def test_a_worker_killed_while_it_delivers(
     process.kill()
     shown = sent.end()
     assert shown["state"] == "completed", shown
-    check_bucket(bucket, shown)
-    assert len(list(place.iterdir())) == FILES
+    check_bucket(bucket, shown, FILES + 1)
+    assert len(list(place.iterdir())) == FILES + 1
     after = job_row(deliverer, sent.uid)
     assert (after["made_by"], after["fence"] > row["fence"]) == (row["made_by"], True)
     told = rows(deliverer, "SELECT count(*) FROM jobs_event WHERE job_id = ?", after["id"])

@@ -38,7 +38,7 @@ from jobs.models import (
     Success,
 )
 from jobs.pipeline import Pulse
-from jobs.sending import Postman
+from jobs.postman import Postman
 from jobs.spec import load
 from tests.api.caller import staged_folders
 from tests.delivery.peers import raw_peer
