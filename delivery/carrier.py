@@ -177,7 +177,7 @@ def _carry(stores: _Stores, parcel: Parcel) -> Carried:
     began = time.monotonic()
     try:
         store = stores.get(parcel.to)
-        if parcel.again:
+        if parcel.given_up or (parcel.again and not store.put_cleans):
             _clean(store, parcel)
         stored = None if parcel.given_up else _put(store, parcel)
     except DeliveryError as error:

@@ -72,8 +72,11 @@ class Stored:
 class Store(Protocol):
     """An opened destination, for one thread; close it, or use it in ``with``.
 
-    Keys are relative paths of plain segments. Every call raises DeliveryError.
+    Keys are relative paths of plain segments. Every call raises DeliveryError. ``put_cleans`` says
+    that ``put`` itself removes what a killed one of its key left.
     """
+
+    put_cleans: ClassVar[bool]
 
     def put(
         self, key: str, source: Path, *, media_type: str, cache_control: str | None, sha256: str
@@ -133,6 +136,8 @@ class Backend(Protocol):
 
 class OpenStore:
     """``with`` for a store that has ``close``; for stores where a killed ``put`` leaves nothing."""
+
+    put_cleans: ClassVar[bool] = False
 
     def clean(self, key: str, size: int) -> None:
         """Nothing is left of a ``put`` that was killed."""

@@ -12,6 +12,7 @@
     ├── ChecksumMismatch  the store reports other bytes than we have
     ├── InTheWay          a file stands where a folder should be
     ├── StoreUnavailable  refused, reset, 5xx, or asked to slow down
+    │   └── Overtaken     somebody else puts the same key, or has cleaned up after us
     └── StoreFull         no room, or over quota
 
 Beside these a store raises DnsFailed, TimedOut and AddressRefused. A message names the remedy and
@@ -97,6 +98,13 @@ class StoreUnavailable(DeliveryError):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__("store_unavailable", message)
         self.retry_after_s = retry_after_s
+
+
+class Overtaken(StoreUnavailable):
+    """Somebody else puts the same key, or has cleaned up after us: nothing of ours is left."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"{host}: somebody else puts the same key at this moment")
 
 
 class StoreFull(DeliveryError):

@@ -24,7 +24,13 @@ from urllib3.exceptions import HTTPError
 
 from delivery.backends.base import Digests, Stored, check_source, digest
 from delivery.backends.bucket import BucketStore
-from delivery.backends.errors import ChecksumMismatch, NoBucket, NoObject, StoreUnavailable
+from delivery.backends.errors import (
+    ChecksumMismatch,
+    NoBucket,
+    NoObject,
+    Overtaken,
+    StoreUnavailable,
+)
 from delivery.backends.probe import round_trip
 from delivery.backends.s3 import S3Options, meaning
 from delivery.backends.trouble import causes, network_trouble
@@ -66,9 +72,10 @@ class S3Store(BucketStore[S3Options]):
             with suppress(DeliveryError):
                 self.delete(key)
             raise
-        except DeliveryError:
-            with suppress(DeliveryError):
-                self.clean(key, found.size)
+        except DeliveryError as error:
+            if not isinstance(error, Overtaken):
+                with suppress(DeliveryError):
+                    self.clean(key, found.size)
             raise
         return Stored(found.size, checksum, self.url(key, expires_s=None))
 
@@ -165,6 +172,8 @@ class S3Store(BucketStore[S3Options]):
         wait = answer.get("HTTPHeaders", {}).get("retry-after", "")
         seconds = float(wait) if wait.isascii() and wait.isdigit() else None
         status = int(answer.get("HTTPStatusCode", 0))
+        if told.get("Code") == "NoSuchUpload":
+            return Overtaken(self._options.host)
         found = meaning(str(told.get("Code", status)), status, seconds, self._options)
         if isinstance(found, NoObject) and error.operation_name not in _OF_OBJECTS:
             return NoBucket(f"{self._options.host} says {status}; check bucket and endpoint")

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import paramiko
 
@@ -35,6 +35,7 @@ from delivery.backends.errors import (
     InTheWay,
     NoBucket,
     NoObject,
+    Overtaken,
     StoreFull,
     StoreUnavailable,
 )
@@ -54,6 +55,8 @@ T = TypeVar("T")
 class SftpStore(OpenStore):
     """One folder over one connection, in one thread; a lost connection is made anew."""
 
+    put_cleans = True
+
     def __init__(self, options: SftpOptions, wire: Wire, name: str) -> None:
         """``name`` is the credential's: two that lead to one folder share no temporary file."""
         self._options = options
@@ -68,18 +71,18 @@ class SftpStore(OpenStore):
         path = self._path(key)
         found = digest(source)
         check_source(found.sha256, sha256)
-        begun = False
+        temporary = None
         try:
             with self._asking(2 * found.size) as sftp:
-                begun = True
-                temporary, other = self._write(sftp, source, path)
+                target, temporary, other = self._start(sftp, path)
+                _fill(target, source)
                 self._bring(sftp, temporary, path, found)
                 if other:
                     _remove(sftp, other)
-        except DeliveryError:
-            if begun:
-                with suppress(DeliveryError):
-                    self.clean(key, found.size)
+        except DeliveryError as error:
+            if temporary and not isinstance(error, Overtaken):
+                with suppress(DeliveryError), self._asking() as sftp:
+                    _remove(sftp, temporary)
             raise
         how = "sha256:" + found.sha256 if self._options.read_back else f"size:{found.size}"
         return Stored(found.size, how, self.url(key, expires_s=None))
@@ -129,8 +132,10 @@ class SftpStore(OpenStore):
         first, second = (f"{TEMPORARY_PREFIX}{mark}-{number}" for number in (1, 2))
         return posixpath.join(folder, first), posixpath.join(folder, second)
 
-    def _write(self, sftp: paramiko.SFTPClient, source: Path, path: str) -> tuple[str, str | None]:
-        """The temporary file that was written, and another that was in its way."""
+    def _start(
+        self, sftp: paramiko.SFTPClient, path: str
+    ) -> tuple[paramiko.SFTPFile, str, str | None]:
+        """A new temporary file, its name, and that of another which was in its way."""
         first, second = self._temporaries(path)
 
         def start() -> tuple[paramiko.SFTPFile, str, str | None]:
@@ -139,13 +144,9 @@ class SftpStore(OpenStore):
             _remove(sftp, second)
             if target := _new_file(sftp, second):
                 return target, second, first
-            raise StoreUnavailable(f"{self._options.host}: somebody else writes the same file")
+            raise Overtaken(self._options.host)
 
-        target, temporary, other = _making_folder(sftp, path, start, self._options.root)
-        with source.open("rb") as file, target:
-            target.set_pipelined(True)
-            _copy(file, target)
-        return temporary, other
+        return _making_folder(sftp, path, start, self._options.root)
 
     def _bring(self, sftp: paramiko.SFTPClient, temporary: str, path: str, found: Digests) -> None:
         """Compare what was written, and give it its name."""
@@ -153,8 +154,7 @@ class SftpStore(OpenStore):
             self._compare(sftp, temporary, found)
             _rename(sftp, temporary, path)
         except FileNotFoundError:
-            message = f"{self._options.host}: somebody else removed the temporary file"
-            raise StoreUnavailable(message) from None
+            raise Overtaken(self._options.host) from None
 
     def _compare(self, sftp: paramiko.SFTPClient, temporary: str, expected: Digests) -> None:
         there = sftp.stat(temporary).st_size
@@ -229,9 +229,11 @@ def _is_status(error: Exception) -> bool:
     return type(error) is OSError and error.errno is None and "closed" not in str(error).lower()
 
 
-def _copy(file: BinaryIO, target: paramiko.SFTPFile) -> None:
-    while block := file.read(_BLOCK):
-        target.write(block)
+def _fill(target: paramiko.SFTPFile, source: Path) -> None:
+    with source.open("rb") as file, target:
+        target.set_pipelined(True)
+        while block := file.read(_BLOCK):
+            target.write(block)
 
 
 def _new_file(sftp: paramiko.SFTPClient, name: str) -> paramiko.SFTPFile | None:

@@ -16,6 +16,7 @@ from delivery.backends.errors import (
     ChecksumMismatch,
     ClockSkew,
     NoBucket,
+    Overtaken,
     StoreFull,
     StoreUnavailable,
     TlsRefused,
@@ -135,6 +136,20 @@ def test_the_upload_of_a_killed_worker_is_aborted_before_the_next(
     assert proxy.seen == [], "what went in one request left nothing"
     store.clean("a", MULTIPART_ABOVE + 1)
     assert bucket.unfinished() == ["ab"], "an upload of another key is not ours"
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_upload_that_is_overtaken_is_tried_again_and_spares_the_other(
+    store: Store, bucket: Bucket, proxy: FaultyProxy, picture: Picture
+) -> None:
+    bucket.client.create_multipart_upload(Bucket=bucket.name, Key="a")
+    fault = Fault("PUT", "status", 404, body=answer("NoSuchUpload"), path="partNumber=2")
+    proxy.faults.append(fault)
+    proxy.faults.append(Fault("DELETE", "status", 404, body=answer("NoSuchUpload")))
+    with pytest.raises(Overtaken) as caught:
+        put(store, "a", picture(os.urandom(LARGE)))
+    assert not caught.value.permanent
+    assert not [each for each in proxy.seen if each.startswith("GET")], "nothing was looked for"
 
 
 def test_a_body_cut_in_the_middle(
