@@ -17,6 +17,7 @@ from jobs.states import State
 log = logging.getLogger("pixerve.deliveries")
 
 THREADS = 16
+MOST_THREADS = 64
 LOOK_AHEAD = 200
 CLOSE_S = 15.0
 
@@ -38,12 +39,16 @@ def _make_anew(job: Job) -> None:
 
 class Postman:
     """Sends what is due, for the clerk: a few to each storage, so that a slow one holds up only
-    itself, and one at a time to a storage that fails."""
+    itself, and one at a time to a storage that fails.
+
+    `threads` at a time; those that take long do not count, so that not even several storages that
+    hang hold up the others.
+    """
 
     def __init__(self, threads: int = THREADS, each: int = EACH_STORAGE) -> None:
         self._threads = threads
         self._each = each
-        self._carrier = new_carrier(threads, on_done=bells.clerk.ring)
+        self._carrier = new_carrier(MOST_THREADS, on_done=bells.clerk.ring)
         self._bag = Bag(self._carrier)
         self._owner = leases.myself()
 
@@ -62,8 +67,9 @@ class Postman:
 
         started = 0
         beyond = {key for key in busy if is_full(key)} | storages.blocked(failing)
+        free = min(self._threads + len(self._bag.late()), MOST_THREADS) - len(self._bag)
         for delivery in deliveries_due.due(beyond)[:LOOK_AHEAD]:
-            if len(self._bag) >= self._threads:
+            if started >= free:
                 break
             key = delivery.credential_key
             if not is_full(key) and (key not in failing or storages.admit(key)):

@@ -77,17 +77,19 @@ class Bag:
                 found.append((delivery, carried))
         return found
 
-    def write_off_late(self) -> set[str]:
-        """Wait no longer for what takes too long; returns the keys of their storages."""
+    def late(self) -> list[tuple[Delivery, Parcel]]:
+        """Those that take too long."""
         now = time.monotonic()
-        late = {
-            each.credential_key
-            for each, parcel, since in self._running.values()
+        return [
+            (delivery, parcel)
+            for delivery, parcel, since in self._running.values()
             if now - since > STALL_S + parcel.size / SLOWEST_BYTES_PER_S
-        }
-        lost = [each for each, _, _ in self._running.values() if each.credential_key in late]
+        ]
+
+    def write_off(self, keys: set[str]) -> None:
+        """Wait no longer for what goes to these storages."""
+        lost = [each for each, _, _ in self._running.values() if each.credential_key in keys]
         self._carrier.write_off([self._running.pop(each.pk)[1] for each in lost])
-        return late
 
 
 class FirstRound:
@@ -160,7 +162,8 @@ class FirstRound:
 
     def _leave_slow(self) -> None:
         now = time.monotonic()
-        late = self._bag.write_off_late()
+        late = {delivery.credential_key for delivery, _ in self._bag.late()}
+        self._bag.write_off(late)
         if now > self._ends:
             late |= {each.credential_key for each in self._todo}
         for key in late - self._left:
