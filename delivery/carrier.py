@@ -86,13 +86,12 @@ class Carrier:
         self._todo: SimpleQueue[Parcel] = SimpleQueue()
         self._lock = threading.Lock()
         self._running = 0
-        self._owed = 0
-        self._written_off: dict[int, Parcel] = {}
+        self._awaited: dict[int, Parcel] = {}  # by id()
 
     def send(self, parcel: Parcel) -> None:
         """Take a parcel; what became of it appears in ``done``."""
         with self._lock:
-            self._owed += 1
+            self._awaited[id(parcel)] = parcel
             self._todo.put(parcel)
             self._start_threads()
 
@@ -101,13 +100,12 @@ class Carrier:
         with them, do not count."""
         with self._lock:
             for parcel in parcels:
-                self._written_off[id(parcel)] = parcel
-                self._owed -= 1
-                self._running -= 1
+                if self._awaited.pop(id(parcel), None):
+                    self._running -= 1
             self._start_threads()
 
     def _start_threads(self) -> None:
-        while self._running < min(self._owed, self.threads):
+        while self._running < min(len(self._awaited), self.threads):
             self._running += 1
             # Daemons: a process that must end does not wait for a store that hangs.
             threading.Thread(target=self._work, name="carrier", daemon=True).start()
@@ -126,9 +124,8 @@ class Carrier:
         while (parcel := self._next()) is not None:
             carried = _carry(stores, parcel)
             with self._lock:
-                if self._written_off.pop(id(parcel), None):
-                    break
-                self._owed -= 1
+                if self._awaited.pop(id(parcel), None) is None:
+                    break  # it was written off, and this thread with it
             self.done.put(carried)
             self._on_done()
         stores.close()
