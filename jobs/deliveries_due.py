@@ -18,7 +18,6 @@ from jobs.models import Delivery, DeliveryState, Job, StorageHealth
 from jobs.states import Stage, State
 
 HELD_S = 3600  # a clerk on another host that says nothing for so long is taken for gone
-EXPIRED = "delivery_expired"
 
 _PARKED = Q(rendition__job__state=State.PROCESSING, rendition__job__stage=Stage.DELIVERING)
 _FAILED = Q(rendition__job__state=State.FAILED)
@@ -91,7 +90,7 @@ def expire(job: Job) -> None:
             f"not delivered within {_in_words(age)}, {_last_trouble(delivery)}; mend the storage, "
             "then replay the job"
         )
-        deliveries.fail(delivery, DeliveryError(EXPIRED, message, permanent=True))
+        deliveries.fail(delivery, DeliveryError("delivery_expired", message, permanent=True))
 
 
 def _last_trouble(delivery: Delivery) -> str:

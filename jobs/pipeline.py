@@ -99,16 +99,16 @@ def _make_and_deliver(job: Job) -> None:
         deliveries.plan(job, outcome.renditions, **about)
     pulse.done = job.total
     started = time.monotonic()
-    first = FirstRound(job)
-    first.start()
-    made = list(job.renditions.order_by("id"))
-    published = _host(job, spec, made, pulse) if spec.direct_host else []
-    first.see_through(pulse.beat)
-    with transaction.atomic():
-        leases.renew(job, timings=_delivered_in(job, started))
-        first.note()
-        outcomes.write_hosted(job, published)
-        deliveries.park(job)
+    with FirstRound(job) as first:
+        first.start()
+        made = list(job.renditions.order_by("id"))
+        published = _host(job, spec, made, pulse) if spec.direct_host else []
+        first.see_through(pulse.beat)
+        with transaction.atomic():
+            leases.renew(job, timings=_delivered_in(job, started))
+            first.note()
+            outcomes.write_hosted(job, published)
+            deliveries.park(job)
 
 
 def _delivered_in(job: Job, started: float) -> dict[str, float]:

@@ -9,6 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import cache
+from typing import Self
 
 from django.conf import settings
 from django.db import transaction
@@ -77,11 +78,11 @@ class Bag:
                 found.append((delivery, carried))
         return found
 
-    def late(self) -> list[tuple[Delivery, Parcel]]:
+    def late(self) -> list[Delivery]:
         """Those that take too long."""
         now = time.monotonic()
         return [
-            (delivery, parcel)
+            delivery
             for delivery, parcel, since in self._running.values()
             if now - since > STALL_S + parcel.size / SLOWEST_BYTES_PER_S
         ]
@@ -96,7 +97,8 @@ class FirstRound:
     """The first try of each delivery of a job, by the worker that holds its lease.
 
     A storage that fails once, did so before, or takes its time is left to the clerk: a worker
-    waits a few seconds for it, and not again and again.
+    waits a few seconds for it, and not again and again. Use it in `with`: the next job finds no
+    thread that is still busy for a job that was lost.
     """
 
     def __init__(self, job: Job) -> None:
@@ -112,6 +114,12 @@ class FirstRound:
         self._places: dict[str, Destination | None] = {}
         self._results: list[tuple[Delivery, Carried]] = []
         self._noted = now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bag.write_off(set(self._bag.count()))
 
     def start(self) -> None:
         """Send as many as may be sent at once."""
@@ -162,7 +170,7 @@ class FirstRound:
 
     def _leave_slow(self) -> None:
         now = time.monotonic()
-        late = {delivery.credential_key for delivery, _ in self._bag.late()}
+        late = {each.credential_key for each in self._bag.late()}
         self._bag.write_off(late)
         if now > self._ends:
             late |= {each.credential_key for each in self._todo}
