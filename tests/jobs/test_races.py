@@ -17,7 +17,7 @@ from django_q.models import Schedule
 
 from jobs import (
     callbacks,
-    deliveries,
+    deliveries_due,
     intake,
     leases,
     lifecycle,
@@ -200,8 +200,8 @@ def test_a_delivery_is_claimed_by_one_clerk(others: ThreadPoolExecutor) -> None:
     delivery = planned()
     twin = Delivery.objects.get()
     with transaction.atomic():
-        assert deliveries.claim(delivery, "one")
-        second = beside(others, lambda: deliveries.claim(twin, "two"))
+        assert deliveries_due.claim(delivery, "one")
+        second = beside(others, lambda: deliveries_due.claim(twin, "two"))
         wait_until_waiting()
     assert second.result(20) is False
     stored = Delivery.objects.get()
@@ -213,8 +213,8 @@ def test_an_orphan_that_was_claimed_anew_stays_with_its_clerk(others: ThreadPool
     planned()
     Delivery.objects.update(state=DeliveryState.SENDING, owner=dead, next_at=timezone.now())
     with transaction.atomic():
-        assert deliveries.claim(Delivery.objects.get(), "one")
-        reclaimed = beside(others, deliveries.reclaim_orphans)
+        assert deliveries_due.claim(Delivery.objects.get(), "one")
+        reclaimed = beside(others, deliveries_due.reclaim_orphans)
         wait_until_waiting()
     assert reclaimed.result(20) == 0
     assert Delivery.objects.get().owner == "one"
