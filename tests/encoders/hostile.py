@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from tests.encoders.lies import LIES
+
 Made = Callable[[], bytes]
 MARK = b"<script>alert('pixerve')</script><?php system('id'); ?>"
 BIG = 65_535
@@ -421,4 +423,5 @@ REFUSED: dict[str, tuple[Made, str | None]] = {
         lambda: heif(b"heic", ispe(64, 64) + box(b"free", bytes(5 << 20))),
         "damaged_picture",
     ),
+    **LIES,
 }
