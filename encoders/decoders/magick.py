@@ -13,7 +13,7 @@ from wand.image import Image
 
 from encoders.blocks import Blocks
 from encoders.complaints import complaints
-from encoders.decoders import Decoded
+from encoders.decoders import Decoded, plain_png
 from encoders.errors import PictureError, damaged
 from encoders.exif import PREFIX, UPRIGHT
 from encoders.geometry import Size
@@ -117,6 +117,9 @@ def _place(path: Path, plain: Path, header: Header) -> None:
     Where libtiff decodes JPEG inside TIFF it obeys half of the orientation: it mirrors but does
     not turn. A copy that says "upright" makes every kind of TIFF come out as it is stored.
     """
+    if header.format == "png":
+        plain_png.copy(path, plain)
+        return
     if header.format != "tiff" or header.orientation == UPRIGHT:
         plain.symlink_to(path)
         return
