@@ -129,6 +129,9 @@ def _heif(reader: Reader, header: Header, limits: Limits) -> None:
     """All sizes that are given, and those of the coded data: of tiles, thumbnails, alpha."""
     _heif_properties(reader, header, limits)
     reader.jump(0)
+    if heif_items.most_pixels(reader) > _MOST_TIMES * limits.max_pixels:
+        raise damaged("The file has a picture that is made of absurdly many others.")
+    reader.jump(0)
     for each in heif_items.coded(reader):
         told = [
             (int.from_bytes(body[4:8]), int.from_bytes(body[8:12]))

@@ -25,6 +25,8 @@ Span = tuple[int, int]
 
 _CODED = frozenset({b"av01", b"hvc1"})
 _IN_META = 1
+_MOST_LEVELS = 3
+"""A turned or gain-mapped grid of tiles has two."""
 _TWO_BYTE_IDS, _FOUR_BYTE_IDS = 2, 3
 """Versions of an item's entry that say what kind it is."""
 
@@ -84,6 +86,58 @@ def coded(reader: Reader) -> Iterator[Coded]:
                 yield from _first_sample(reader, track)
     except (struct.error, IndexError) as error:
         raise damaged("The file has a broken list of coded pictures.") from error
+
+
+def most_pixels(reader: Reader) -> int:
+    """How many pixels must be decoded for the dearest picture that is made of others.
+
+    One that is used a thousand times counts a thousand times: decoders remember none.
+    Raises PictureError damaged_picture.
+    """
+    meta = top_boxes(reader).meta
+    try:
+        parts = _parts(meta)
+        plain = {item: _pixels(each) for item, each in properties_by_item(meta).items()}
+        known: dict[int, int] = {}
+        return max((_cost(item, parts, plain, known, 0) for item in parts), default=0)
+    except (struct.error, IndexError) as error:
+        raise damaged("The file has a broken list of pictures.") from error
+
+
+def _parts(meta: bytes) -> dict[int, list[int]]:
+    """Item -> the items that it is made of (``dimg`` references)."""
+    found: dict[int, list[int]] = {}
+    for name, body in boxes(meta, FULL_BOX):
+        if name != b"iref":
+            continue
+        kind = ">I" if body[0] else ">H"
+        size = struct.calcsize(kind)
+        for sort, entry in boxes(body, FULL_BOX):
+            if sort == b"dimg":
+                (item,) = struct.unpack_from(kind, entry)
+                (count,) = struct.unpack_from(">H", entry, size)
+                parts = struct.unpack_from(f">{count}{kind[1]}", entry, size + 2)
+                found.setdefault(item, []).extend(parts)
+    return found
+
+
+def _cost(
+    item: int, parts: dict[int, list[int]], plain: dict[int, int], known: dict[int, int], level: int
+) -> int:
+    if item not in parts:
+        return plain.get(item, 0)
+    if level > _MOST_LEVELS:
+        raise damaged("The file has a picture that is made of too many others, or of itself.")
+    if item not in known:
+        known[item] = sum(_cost(part, parts, plain, known, level + 1) for part in parts[item])
+    return known[item]
+
+
+def _pixels(properties: list[Property]) -> int:
+    for name, body in properties:
+        if name == b"ispe":
+            return int.from_bytes(body[4:8]) * int.from_bytes(body[8:12])
+    return 0
 
 
 def _items(reader: Reader, meta: bytes, meta_at: int) -> Iterator[Coded]:

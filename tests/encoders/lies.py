@@ -1,6 +1,7 @@
-"""AVIF and HEIC whose coded pictures are larger than the container says."""
+"""AVIF and HEIC whose coded pictures are larger, or used more often, than their size tells."""
 
 import io
+import struct
 from collections.abc import Callable
 
 from PIL import Image
@@ -79,6 +80,26 @@ def _in_band(unit: bytes) -> bytes:
     return len(unit).to_bytes(4) + unit
 
 
+def _overlay(uses: int) -> bytes:
+    """A picture of 64 x 64 that lays another one over itself, again and again."""
+    side = 4000
+    entry = box(b"infe", b"\2\0\0\0\0\2\0\0iovl\0")
+    parts = struct.pack(">HH", 2, uses) + struct.pack(">H", 1) * uses
+    size, other = (box(b"ispe", bytes(4) + struct.pack(">II", each, each)) for each in (64, side))
+    used = struct.pack(">HBBHBB", 2, 1, 1, 1, 1, 2)
+    meta = (
+        box(b"pitm", bytes(4) + struct.pack(">H", 2))
+        + box(b"iinf", bytes(4) + struct.pack(">H", 1) + entry)
+        + box(b"iref", bytes(4) + box(b"dimg", parts))
+        + box(
+            b"iprp",
+            box(b"ipco", size + other) + box(b"ipma", bytes(4) + struct.pack(">I", 2) + used),
+        )
+    )
+    ftyp = box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
+    return ftyp + box(b"meta", bytes(4) + meta) + box(b"mdat", bytes(64))
+
+
 LIES: dict[str, tuple[Callable[[], bytes], str]] = {
     "avif with huge data": (
         lambda: _avif(_sequence_first(_sequence(HUGE, reduced=True))),
@@ -102,5 +123,6 @@ LIES: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: _heic(_config(), _in_band(_parameters(HUGE))),
         "too_many_pixels",
     ),
+    "heic that is made of one picture 1000 times": (lambda: _overlay(1000), "damaged_picture"),
 }
 """Name -> a function that makes the file, and the code of its refusal."""
