@@ -89,8 +89,8 @@ class HostedRoot:
     def publish(self, source: Path, path: str) -> Placed:
         """Let the bytes of ``source`` appear at ``path``, replacing what was there, durably.
 
-        Where the file system can, the file is linked and not copied: nobody may write
-        into ``source`` afterwards. Raises PathRefused, HostingFailed.
+        Where the file system can, the file is linked and not copied: its bytes must have been
+        synced, and nobody may write into it afterwards. Raises PathRefused, HostingFailed.
         """
         *folders, name = _segments(path)
         return self._publish(folders, {name: source})[name]
@@ -294,8 +294,9 @@ def _replace(source: Path, source_fd: int, name: str, folder: int) -> os.stat_re
 def _link(source: Path, source_fd: int, name: str, folder: int) -> bool:
     """Give the source's bytes, synced before, a further name; False where that cannot be done."""
     try:
-        os.fchmod(source_fd, _PUBLIC_MODE)
-        os.fsync(source_fd)
+        if stat.S_IMODE(os.fstat(source_fd).st_mode) != _PUBLIC_MODE:
+            os.fchmod(source_fd, _PUBLIC_MODE)
+            os.fsync(source_fd)
         os.link(source, name, dst_dir_fd=folder, follow_symlinks=False)
     except OSError as error:
         if error.errno not in _CANNOT_LINK:

@@ -42,6 +42,8 @@ def main(arguments: list[str]) -> None:
     """
     jobs_fd, answers_fd, parent, memory_bytes, file_bytes = map(int, arguments[:5])
     die_with(parent)
+    # Renditions are published as they are; until then their folder keeps others out.
+    os.umask(0o022)
     confine(memory_bytes, file_bytes)
     trouble = _load()
     folders = json.loads(arguments[5])

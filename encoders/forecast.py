@@ -9,6 +9,8 @@ from encoders.looks import needed
 from encoders.plan import ORIGINAL, Plan, Variant
 
 SIDEWAYS = frozenset({90, 270})
+_OVERSIZE = 2.5
+"""A JPEG is decoded at a step not below 1.25 times what is needed, and each is twice the last."""
 _TRIED_ANYWAY_S = 60.0
 """What little is predicted is left to the deadline, which is certain."""
 
@@ -41,10 +43,13 @@ def _output(variant: Variant, header: Header) -> Output:
 
 
 def _decoded(header: Header, wanted: list[Variant]) -> Size:
-    """The size after the decoder; libjpeg shrinks in steps, to less than twice what is needed."""
+    """The size after the decoder, which shrinks JPEG."""
     if not wanted:
         return 0, 0
     if header.format != "jpeg":
         return header.width, header.height
     width, height = needed(header.upright, {variant.look for variant in wanted})
-    return min(header.upright[0], 2 * width), min(header.upright[1], 2 * height)
+    return (
+        min(header.upright[0], int(_OVERSIZE * width)),
+        min(header.upright[1], int(_OVERSIZE * height)),
+    )

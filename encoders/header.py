@@ -29,6 +29,8 @@ class Header:
     """What the container says of the colours (nclx, cICP), in the code points of ITU-T H.273."""
     gain_map: bool = False
     """A second picture says how to make this one HDR (Ultra HDR, ISO 21496-1, Apple)."""
+    one_scan: bool = False
+    """All of a JPEG's pixels are in one scan, as its first scan says."""
 
     @property
     def upright(self) -> tuple[int, int]:

@@ -5,18 +5,15 @@ from PIL import Image as Pillow
 from encoders.color import to_srgb
 from encoders.geometry import Area, Layout, Size, serves
 from encoders.plan import Notice
+from encoders.resample import resample
 from encoders.slack import NONE, Slack, inner
-
-_GAP = 2.0
-"""Far larger pictures are first averaged in whole squares of pixels, down to this many times the
-target. 12 megapixels to 800: 56 ms instead of 133, SSIM 0.9994 instead of 0.9996; 1.5: 0.9988."""
 
 
 class Pyramid:
     """Makes each distinct size once, from the smallest level that is large enough.
 
     Ask for the largest size first. Colours are converted after the first resize, where there are
-    fewer pixels. Pillow resamples RGBA with premultiplied alpha, so edges do not bleed.
+    fewer pixels.
     """
 
     def __init__(
@@ -76,7 +73,4 @@ class Pyramid:
 def _resize(image: Pillow.Image, size: Size, area: Area) -> Pillow.Image:
     if image.size == size and area == inner(size, NONE):
         return image
-    if image.mode == "RGBA":
-        # Pillow would premultiply too, but ignore the gap.
-        return _resize(image.convert("RGBa"), size, area).convert("RGBA")
-    return image.resize(size, Pillow.Resampling.LANCZOS, box=area, reducing_gap=_GAP)
+    return resample(image, size, area)

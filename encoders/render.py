@@ -52,6 +52,7 @@ class Render:
         self._on_rendition = on_rendition
         self._admit = admit
         self._notices: dict[Notice, None] = {}
+        self._share = threading.BoundedSemaphore(plan.limits.threads)
         self._times = Times("decode", "resize", "encode")
 
     def run(self) -> Outcome:
@@ -130,17 +131,12 @@ class Render:
         self, pictures: Iterator[tuple[Variant, Picture]]
     ) -> Iterator[tuple[Variant, Rendition]]:
         """In the order they are finished; after an error nothing new is begun."""
-        share = threading.BoundedSemaphore(self._plan.limits.threads)
-
-        def encode(variant: Variant, picture: Picture) -> Rendition:
-            with share:
-                return self._encode(variant, picture)
-
-        with ThreadPoolExecutor(self._plan.limits.threads) as pool:
+        # One more than may work, as one waits for the disk.
+        with ThreadPoolExecutor(self._plan.limits.threads + 1) as pool:
             try:
                 # While this thread makes the pictures, it is one of those that work.
-                with share:
-                    work = {pool.submit(encode, *each): each[0] for each in pictures}
+                with self._share:
+                    work = {pool.submit(self._encode, *each): each[0] for each in pictures}
                 for future in as_completed(work):
                     yield work[future], future.result()
             finally:
@@ -148,12 +144,12 @@ class Render:
 
     def _encode(self, variant: Variant, picture: Picture) -> Rendition:
         encoder = registry.load(variant.format)
-        started = time.perf_counter()
-        with self._writing(variant) as path:
+        with self._writing(variant) as path, self._share:
+            started = time.perf_counter()
             _encode_or_explain(
                 lambda: encoder.encode(picture, path, variant.settings), variant.format
             )
-        seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - started
         self._times.add("encode", seconds)
         return self._finish(variant, picture.size, seconds)
 

@@ -20,6 +20,10 @@ _PACKAGE = Path(__file__).parent
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG")
 """Nothing else of the parent's environment reaches the child: it holds secrets."""
 
+_KEEP = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+"""Bytes, of glibc's allocator: what one picture used serves the next. Left alone, its pages go back
+to the kernel in between; 6 megapixels were decoded in 65 ms instead of 35."""
+
 _COVERAGE = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
 """Both are set while the tests are measured; the child then leaves its part beside the file."""
 
@@ -126,6 +130,7 @@ def _environment(work_dir: Path) -> dict[str, str]:
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     python_path = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return inherited | {
+        **_KEEP,
         "PYTHONPATH": os.pathsep.join(python_path),
         "TMPDIR": str(work_dir),
         "MAGICK_TEMPORARY_PATH": str(work_dir),

@@ -98,10 +98,9 @@ def write_renditions(job: Job, made: Sequence[Made]) -> None:
     """Rows for files that were made; older ones of the same key are superseded."""
     sub_dir = job.spec.get("subDir") or ""
     keys = {each.name: names.object_key(sub_dir, each.name) for each in made}
-    for key in keys.values():
-        # A key holds the reference, so older renditions of this key are this subject's own.
-        older = {"key": key, "superseded": False}
-        rows.update(Rendition, {"superseded": True}, where=older)
+    # A key holds the reference, so older renditions of these keys are this subject's own.
+    older = {"key": tuple(keys.values()), "superseded": False}
+    rows.update(Rendition, {"superseded": True}, where=older)
     renditions = [
         {"job_id": job.pk, "key": keys[each.name], "superseded": False, **vars(each)}
         for each in made

@@ -54,9 +54,17 @@ def insert_one(model: type[Model], values: Values) -> int:
 
 
 def update(model: type[Model], changes: Values, *, where: Values) -> int:
-    """Write `changes` to the rows that have all the values of `where`; returns how many."""
-    sql = _update_sql(model, tuple(changes), tuple(where))
-    values = [*_prepared(model, changes.items()), *_prepared(model, where.items())]
+    """Write `changes` to the rows that have all the values of `where`; returns how many.
+
+    A tuple there stands for any of its values.
+    """
+    wanted = {
+        name: value if isinstance(value, tuple) else (value,) for name, value in where.items()
+    }
+    counts = tuple((name, len(several)) for name, several in wanted.items())
+    sql = _update_sql(model, tuple(changes), counts)
+    each = ((name, value) for name, several in wanted.items() for value in several)
+    values = [*_prepared(model, changes.items()), *_prepared(model, each)]
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return int(cursor.rowcount)
@@ -138,10 +146,18 @@ def _insert_sql(model: type[Model], names: tuple[str, ...], replace_by: str | No
 
 
 @cache
-def _update_sql(model: type[Model], changes: tuple[str, ...], where: tuple[str, ...]) -> str:
+def _update_sql(
+    model: type[Model], changes: tuple[str, ...], where: tuple[tuple[str, int], ...]
+) -> str:
+    """`where` has the names of columns, each with the number of its values."""
+    columns = _columns(model, (name for name, _ in where))
+    wanted = (
+        f"{column} IN ({', '.join(['%s'] * count)})"
+        for column, (_, count) in zip(columns, where, strict=True)
+    )
     return f"""UPDATE {_table(model)}
                   SET {", ".join(f"{column} = %s" for column in _columns(model, changes))}
-                WHERE {" AND ".join(f"{column} = %s" for column in _columns(model, where))}
+                WHERE {" AND ".join(wanted)}
             """  # noqa: S608 - names of the model
 
 

@@ -27,3 +27,6 @@ DATABASES["default"]["TEST"] = {"NAME": f"{_folder}/test.sqlite3"}  # noqa: F405
 DATABASES["default"]["OPTIONS"]["init_command"] = (  # noqa: F405
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
 )
+
+# Static files are looked up when they are asked for, not listed anew by each test's client.
+WHITENOISE_AUTOREFRESH = True

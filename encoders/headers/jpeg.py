@@ -12,6 +12,8 @@ _SOI, _EOI, _SOS, _APP1, _APP2, _TEM = 0xD8, 0xD9, 0xDA, 0xE1, 0xE2, 0x01
 _RESTARTS = range(0xD0, 0xD8)
 _NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - _NOT_FRAMES
+_SEQUENTIAL = frozenset({0xC0, 0xC1})
+_COMPONENTS_AT = 5
 _CHUNK = 1 << 20
 _END = bytes((0xFF, _EOI))
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -32,10 +34,12 @@ def parse(reader: Reader) -> Header:
     Bytes after the end marker are allowed: phones append videos there.
     """
     size: tuple[int, int] | None = None
-    turn, gain_map, more_pictures = UPRIGHT, False, False
+    turn, gain_map, more_pictures, components = UPRIGHT, False, False, 0
     for marker, length in _segments(reader):
         if marker in _FRAMES and size is None:
-            size = _frame_size(reader.take(length))
+            frame = reader.take(length)
+            size = _frame_size(frame)
+            components = frame[_COMPONENTS_AT] if marker in _SEQUENTIAL else 0
         elif marker in (_APP1, _APP2):
             body = reader.take(length)
             turn = orientation(body) if turn == UPRIGHT and marker == _APP1 else turn
@@ -45,9 +49,10 @@ def parse(reader: Reader) -> Header:
             reader.skip(length)
     if size is None:
         raise damaged("The JPEG has no frame header.")
+    one_scan = components > 0 and _scan_components(reader) == components
     after = b"" if _ends_whole(reader) and not more_pictures else _require_end(reader)
     gain_map = gain_map or (more_pictures and _mentions_gain_map(reader, after))
-    return Header("jpeg", size[0], size[1], orientation=turn, gain_map=gain_map)
+    return Header("jpeg", *size, orientation=turn, gain_map=gain_map, one_scan=one_scan)
 
 
 def blocks(reader: Reader) -> Blocks:
@@ -89,6 +94,11 @@ def _next_marker(reader: Reader) -> int:
             pass
         if code and code not in _RESTARTS and code not in (_SOI, _TEM):
             return code
+
+
+def _scan_components(reader: Reader) -> int:
+    """How many components the scan holds whose marker was just read."""
+    return reader.take(3)[2] if reader.left > 2 else 0  # noqa: PLR2004 - length, count
 
 
 def _frame_size(segment: bytes) -> tuple[int, int]:
