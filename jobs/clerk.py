@@ -18,7 +18,7 @@ from django.db import close_old_connections
 from jobs import bells, cluster, leases, outcomes, queue, retention
 from jobs.callbacks import Sender
 from jobs.models import Job
-from jobs.sending import Postman
+from jobs.postman import Postman
 from jobs.states import State
 
 log = logging.getLogger("pixerve.clerk")

@@ -99,16 +99,16 @@ def _make_and_deliver(job: Job) -> None:
         deliveries.plan(job, outcome.renditions, **about)
     pulse.done = job.total
     started = time.monotonic()
-    first = FirstRound(job)
-    first.start()
-    made = list(job.renditions.order_by("id"))
-    published = _host(job, spec, made, pulse) if spec.direct_host else []
-    first.see_through(pulse.beat)
-    with transaction.atomic():
-        leases.renew(job, timings=_delivered_in(job, started))
-        first.note()
-        outcomes.write_hosted(job, published)
-        deliveries.park(job)
+    with FirstRound(job) as first:
+        first.start()
+        made = list(job.renditions.order_by("id"))
+        published = _host(job, spec, made, pulse) if spec.direct_host else []
+        first.see_through(pulse.beat)
+        with transaction.atomic():
+            leases.renew(job, timings=_delivered_in(job, started))
+            first.note()
+            outcomes.write_hosted(job, published)
+            deliveries.park(job)
 
 
 def _delivered_in(job: Job, started: float) -> dict[str, float]:
@@ -176,6 +176,9 @@ def _host(
     sub_dir = spec.sub_dir or ""
     if spec.private:
         outcomes.hide(job, [names.object_key(sub_dir, each.name) for each in made])
+    if job.fence > 1:  # who held the job before may have been killed while it hosted
+        for each in made:
+            root.clean(names.object_key(sub_dir, each.name))
     sources = {each.name: made_in / each.name for each in made}
     placed = root.publish_all(sub_dir, sources, on_each=pulse.beat)
     return [

@@ -39,7 +39,8 @@ def quick_flush() -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
     """One running Pixerve for all tests that do not harm it."""
-    with running(tmp_path_factory.mktemp("pixerve")) as found:
+    stores = str(tmp_path_factory.mktemp("stores"))
+    with running(tmp_path_factory.mktemp("pixerve"), PIXERVE_LOCAL_ROOTS=stores) as found:
         yield found
 
 

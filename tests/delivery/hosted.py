@@ -6,6 +6,8 @@ from delivery.hosting import HostedRoot
 
 # A place on another file system, so that no hard link is possible.
 OTHER_FILE_SYSTEM = Path("/dev/shm")
+# What a killed publish leaves.
+HALF = ".tmp-0123456789abcdef-0123456789abcdef"
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -30,4 +32,4 @@ def open_descriptors() -> int:
 
 
 def leave_temporary(folder: Path) -> Path:
-    return write(folder / ".tmp-0123456789abcdef", b"half")
+    return write(folder / HALF, b"half")

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from delivery.errors import HostingFailed, PathRefused
 from delivery.hosting import HostedRoot
 from tests.delivery.hosted import (
+    HALF,
     OTHER_FILE_SYSTEM,
     leave_temporary,
     names,
@@ -181,7 +184,28 @@ def test_removing_what_is_not_there(hosted: HostedRoot, source: Path) -> None:
     assert names(hosted) == ["a", "a/b.jpg"]
 
 
-# --- sweep
+# --- what a kill leaves
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from delivery.hosting import HostedRoot
+os.replace = lambda *_, **__: os._exit(9)
+HostedRoot(Path(sys.argv[1])).publish(Path(sys.argv[2]), sys.argv[3])
+"""
+
+
+def test_what_a_killed_publish_left_is_found_by_its_path(hosted: HostedRoot, source: Path) -> None:
+    for path in ("a/1.jpg", "a/2.jpg"):
+        hosted.publish(source, path)
+        kill = [sys.executable, "-c", KILLED, str(hosted.root), str(source), path]
+        assert subprocess.run(kill, check=False).returncode == 9
+    assert len(names(hosted)) == 5
+    assert hosted.clean("a/1.jpg") == 1
+    assert hosted.clean("a/1.jpg") == hosted.clean("b/1.jpg") == 0
+    assert len([each for each in names(hosted) if ".tmp-" in each]) == 1
+    assert hosted.clean("a/2.jpg") == 1
+    assert names(hosted) == ["a", "a/1.jpg", "a/2.jpg"]
 
 
 def test_sweep_removes_old_temporary_files_and_nothing_else(
@@ -194,15 +218,16 @@ def test_sweep_removes_old_temporary_files_and_nothing_else(
     for folder in ("", "a", "a/b", "c"):
         leave_temporary(hosted.root / folder)
     write(hosted.root / ".keep", b"")
+    write(hosted.root / ".tmp-of-somebody-else", b"")
     assert hosted.sweep(3600) == 0
     assert hosted.sweep(-60) == 4
-    assert names(hosted) == [".keep", "a", "a/b", "a/b/1.jpg"]
+    assert names(hosted) == [".keep", ".tmp-of-somebody-else", "a", "a/b", "a/b/1.jpg"]
 
 
 def test_sweep_goes_by_the_time_of_linking(hosted: HostedRoot, source: Path) -> None:
     os.utime(source, (0, 0))
     hosted.root.mkdir()
-    os.link(source, hosted.root / ".tmp-0123456789abcdef")
+    os.link(source, hosted.root / HALF)
     assert hosted.sweep(3600) == 0
 
 
