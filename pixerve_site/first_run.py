@@ -2,13 +2,19 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django_q.models import Schedule
+
+from jobs import locks
+from pixerve_site.files import locked
 
 DAILY = "jobs.retention.daily"
 SCHEDULE_NAME = "pixerve daily clean-up"
@@ -23,10 +29,19 @@ class NewAdmin:
     password: str | None = field(repr=False)
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Who shares a data folder or a database makes what is missing one after the other."""
+    lock = Path(settings.PIXERVE.data_dir) / "run" / "start"
+    with locked(lock, wait=True), locks.alone(locks.Lock.START):
+        yield
+
+
 def migrate() -> None:
-    """Bring the database up to this version; a new one is its owner's alone."""
-    # Whoever can read it has the sessions of everybody. SQLite gives -wal and -shm the same mode.
-    Path(str(settings.DATABASES["default"]["NAME"])).touch(mode=0o600)
+    """Bring the database up to this version; a new SQLite file is its owner's alone."""
+    if connection.vendor == "sqlite":
+        # Whoever can read it has the sessions of everybody. -wal and -shm get the same mode.
+        Path(str(connection.settings_dict["NAME"])).touch(mode=0o600)
     call_command("migrate", verbosity=0, interactive=False)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import ERROR, WARNING, run_checks
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connections
 
 from jobs import leases, retention, staging, tokens
 from pixerve_site import first_run, restore
@@ -66,7 +66,10 @@ class Command(BaseCommand):
                 self._lock(held)
             if "web" in self._parts:
                 self._check_port()
-            made = self._prepare()
+            try:
+                made = self._prepare()
+            except OperationalError as error:
+                raise CommandError(f"the database is not there: {_one_line(error)}") from None
             supervisor = Supervisor(
                 chosen,
                 grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
@@ -114,8 +117,7 @@ class Command(BaseCommand):
     def _prepare(self) -> NewAdmin | None:
         for path in settings.KEYS.made:
             self.stdout.write(f"made {path}")
-        # Parts that are started one by one, but at the same moment, all come by here.
-        with locked(Path(settings.PIXERVE.data_dir) / "run" / "start", wait=True):
+        with first_run.alone():
             if restore.is_cut_off():
                 raise CommandError(restore.CUT_OFF)
             first_run.migrate()
@@ -127,6 +129,10 @@ class Command(BaseCommand):
             retention.prune_staging()
         connections.close_all()
         return made
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class Greeting:
