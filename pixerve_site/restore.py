@@ -14,7 +14,7 @@ from jobs import staging
 from jobs.models import Job
 from jobs.states import State
 from pixerve_site import first_run
-from pixerve_site.backup import DATABASE, MANIFEST, Manifest
+from pixerve_site.backup import DATABASE, KEYS, MANIFEST, Manifest
 from pixerve_site.files import copy_files, locked
 from pixerve_site.version import VERSION
 
@@ -78,7 +78,7 @@ def _require_empty() -> None:
 
 def _bring_back(source: Path, manifest: Manifest) -> None:
     _marker().touch()
-    for name in manifest.keys:
+    for name in set(manifest.keys) & set(KEYS):
         shutil.copy2(source / "keys" / name, _data() / name)
     staging.root().mkdir(mode=0o700, exist_ok=True)
     copy_files(source / "staging", staging.root())

@@ -44,12 +44,20 @@ def main() -> None:
     except LookupError as error:
         sys.exit(str(error))
     if any(words[-1] == PARTS["web"] for _, _, words in command_lines()):
-        url = f"http://127.0.0.1:{os.environ.get('PIXERVE_PORT') or 8080}/livez"
-        try:
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            opener.open(url, timeout=ANSWERS_WITHIN_S).close()
-        except OSError as error:
-            sys.exit(f"{url}: {error}")
+        ask_web()
+
+
+def ask_web() -> None:
+    """Leave with exit code 1 unless it answers in time."""
+    host = os.environ.get("PIXERVE_HOST") or "127.0.0.1"
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+    url = f"http://{host}:{os.environ.get('PIXERVE_PORT') or 8080}/livez"
+    request = urllib.request.Request(url, headers={"Host": "localhost"})
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(request, timeout=ANSWERS_WITHIN_S).close()
+    except OSError as error:
+        sys.exit(f"{url}: {error}")
 
 
 if __name__ == "__main__":

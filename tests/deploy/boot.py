@@ -140,8 +140,9 @@ def install(builder: Builder, image: Image) -> None:
     builder.run(image, f"export DEBIAN_FRONTEND=noninteractive; {packages}")
     for unit in UNITS.glob("*.service"):
         shutil.copy(unit, image.root / "etc/systemd/system")
-    lines = [f"PIXERVE_PORT={image.env['PIXERVE_PORT']}", "PIXERVE_READY_FREE_BYTES=1"]
-    (image.root / "etc/pixerve.env").write_text("\n".join(lines) + "\n")
+    settings = (UNITS / "pixerve.env").read_text()
+    settings += f"PIXERVE_PORT={image.env['PIXERVE_PORT']}\nPIXERVE_READY_FREE_BYTES=1\n"
+    (image.root / "etc/pixerve.env").write_text(settings)
     state = image.root / "var/lib/pixerve"
     shutil.rmtree(state)  # systemd makes it
 

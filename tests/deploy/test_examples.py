@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
 from pixerve_site.config import PREFIX, Config, unknown_names
 from pixerve_site.management.commands.serve import parts
@@ -169,7 +170,7 @@ def test_units_run_what_there_is(path: Path) -> None:
     check_command(words)
     part = path.stem.partition("-")[2]
     assert words[1:] == ([part] if part else [])
-    check_settings(dict(each.split("=") for each in unit["Environment"]))
+    assert unit["Environment"] == ["PIXERVE_ENV_FILE=/etc/pixerve.env"]
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
@@ -182,6 +183,13 @@ def test_units_leave_time_to_stop_and_children_their_sandbox(path: Path) -> None
         assert call in calls
     # Leases name the boot, which /proc without all of it does not tell.
     assert "ProcSubset" not in unit
+
+
+def test_their_settings_are_real_and_below_what_they_may_write() -> None:
+    found = dotenv_values(DEPLOY / "systemd" / "pixerve.env")
+    check_settings(found)
+    assert directives(UNITS[0])["StateDirectory"] == ["pixerve"]
+    assert all(str(folder).startswith("/var/lib/pixerve/") for folder in found.values())
 
 
 def test_units_differ_in_nothing_else() -> None:
