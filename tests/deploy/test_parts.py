@@ -50,7 +50,7 @@ def test_what_is_missing_is_made_once(split: Split) -> None:
 
 def test_an_unknown_part_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    with pytest.raises(CommandError, match="^webb is no part; there are web, cluster, clerk$"):
+    with pytest.raises(CommandError, match=r"^webb is no part; there are web, cluster, clerk$"):
         call_command("serve", "webb")
 
 
