@@ -6,6 +6,7 @@
 import re
 import shutil
 import subprocess
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +144,16 @@ def test_whatever_compose_names_is_there(tmp_path: Path) -> None:
         assert named <= set(COMPOSE["volumes"])
 
 
-def test_nginx_finds_web_where_compose_puts_it() -> None:
-    address = COMPOSE["services"]["web"]["networks"]["inner"]["ipv4_address"]
-    assert f"server {address}:{Config().port};" in (DEPLOY / "container/nginx.conf").read_text()
-    subnet = COMPOSE["networks"]["inner"]["ipam"]["config"][0]["subnet"]
-    assert OURS["web"]["environment"]["PIXERVE_TRUSTED_PROXIES"] == subnet
+def test_nginx_finds_web_where_compose_puts_it_and_is_trusted() -> None:
+    web, nginx = (
+        COMPOSE["services"][name]["networks"]["inner"]["ipv4_address"] for name in ("web", "nginx")
+    )
+    assert f"server {web}:{Config().port};" in (DEPLOY / "container/nginx.conf").read_text()
+    assert OURS["web"]["environment"]["PIXERVE_TRUSTED_PROXIES"] == nginx
+    [network] = COMPOSE["networks"]["inner"]["ipam"]["config"]
+    for address in map(ip_address, (web, nginx)):
+        assert address in ip_network(network["subnet"])
+        assert address not in ip_network(network["ip_range"]), "it may be given to another"
 
 
 # --- systemd
