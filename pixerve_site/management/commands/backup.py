@@ -28,9 +28,9 @@ class Command(BaseCommand):
             made = backup.make(options["target"], with_files=not options["without_files"])
         except (backup.BackupError, OSError, sqlite3.Error) as error:
             raise CommandError(f"no backup: {error}") from None
-        files = "no hosted files" if made.files is None else f"{made.files} hosted files"
-        self.stdout.write(f"{options['target']}: as of {made.made_at}, {files}, uploads of"
-                          f" {made.jobs} jobs")  # fmt: skip
+        files = "no" if made.files is None else made.files
+        what = f"uploads of {made.jobs} jobs, {files} hosted files"
+        self.stdout.write(f"{options['target']}: what was there at {made.made_at}, {what}")
         if made.missing:
             self.stderr.write(f"warning: {made.missing} of these jobs have no upload in staging")
         for name in sorted(set(backup.KEYS) - set(made.keys)):
