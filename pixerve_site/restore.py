@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from jobs import staging
+from jobs import leases, staging
 from jobs.models import Job
 from jobs.states import State
 from pixerve_site import first_run
@@ -89,6 +89,13 @@ def _bring_back(source: Path, manifest: Manifest) -> None:
         (_data() / (DATABASE + rest)).unlink(missing_ok=True)
     shutil.copy2(source / DATABASE, _data() / DATABASE)
     first_run.migrate()
-    # Their workers are gone for a reason that is none of theirs.
-    Job.objects.filter(state=State.PROCESSING).update(excused=True)
+    _put_back_what_was_under_way()
     _marker().unlink()
+
+
+def _put_back_what_was_under_way() -> None:
+    """Whoever worked on these jobs did so in another installation."""
+    leased = Job.objects.filter(state=State.PROCESSING).exclude(owner="")
+    leased.update(excused=True)
+    for job in leased:
+        leases.give_back(job)
