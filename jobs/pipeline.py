@@ -18,7 +18,19 @@ from encoders.converter import Converter
 from encoders.errors import PictureError
 from encoders.limits import Limits
 from encoders.plan import Outcome, Plan, Rendition
-from jobs import cluster, deliveries, house, intake, leases, names, outcomes, staging, transitions
+from jobs import (
+    bells,
+    cluster,
+    deliveries,
+    house,
+    intake,
+    leases,
+    names,
+    outcomes,
+    shares,
+    staging,
+    transitions,
+)
 from jobs.leases import LeaseLost
 from jobs.models import Job
 from jobs.models import Rendition as RenditionRow
@@ -50,6 +62,8 @@ def wake() -> None:
     job = transitions.claim_best(leases.myself())
     if job is not None:
         run(job)
+        if shares.limited():
+            bells.queue.ring()  # the subject has room for its next one
 
 
 def run(job: Job) -> None:

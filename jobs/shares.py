@@ -1,0 +1,85 @@
+"""How much of the workers one subject may have: `PIXERVE_MAX_CONCURRENT_PER_SUBJECT`.
+
+Where it is off, a claim does not come by here. Where it is on, the subjects that have their share
+are counted from the leases: there are as few rows of those as there are workers. The best job of
+anybody else is nearly always among the first of the queue; where a full subject's backlog stands
+before it, each subject's own best is looked at, which costs by subjects and not by jobs.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from jobs.models import Job
+
+HEAD = 50
+_LOCK = 0x7069_7868  # any number that nobody else locks
+_TABLE = Job._meta.db_table
+_RUNNABLE = "state = 'pending' AND run_after <= %(now)s"
+
+_FULL = f"""
+SELECT subject FROM {_TABLE} WHERE state = 'processing' AND owner > ''
+ GROUP BY subject HAVING COUNT(*) >= %s
+"""  # noqa: S608 - no value of a caller is in it
+
+_HEAD = f"""
+SELECT id, subject FROM {_TABLE} WHERE {_RUNNABLE} ORDER BY priority, turn, id LIMIT {HEAD}
+"""  # noqa: S608 - no value of a caller is in it
+
+# From subject to subject along `job_turns`, as neither database skips through an index by itself.
+_BESTS = f"""
+WITH RECURSIVE waiting(subject) AS (
+    SELECT MIN(subject) FROM {_TABLE} WHERE state = 'pending'
+    UNION ALL
+    SELECT (SELECT MIN(next.subject) FROM {_TABLE} next
+             WHERE next.state = 'pending' AND next.subject > waiting.subject)
+      FROM waiting WHERE waiting.subject IS NOT NULL)
+SELECT best.id, best.subject FROM waiting JOIN {_TABLE} best ON best.id = (
+       SELECT id FROM {_TABLE} mine WHERE mine.subject = waiting.subject AND {_RUNNABLE}
+        ORDER BY priority, turn, id LIMIT 1)
+ ORDER BY best.priority, best.turn, best.id
+"""  # noqa: S608 - no value of a caller is in it
+
+
+def limited() -> bool:
+    """Whether there is a limit at all."""
+    return bool(settings.PIXERVE.max_concurrent_per_subject)
+
+
+def full() -> frozenset[str]:
+    """The subjects of which workers hold as many jobs as they may."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FULL, [settings.PIXERVE.max_concurrent_per_subject])
+        return frozenset(subject for (subject,) in cursor.fetchall())
+
+
+def best() -> int | None:
+    """The key of the best runnable job of a subject that does not have its share yet."""
+    beyond = full()
+    now = timezone.now()
+    head = _ask(_HEAD, now)
+    found = _first(head, beyond)
+    if found is None and len(head) == HEAD:
+        found = _first(_ask(_BESTS, now), beyond)
+    return found
+
+
+def _ask(sql: str, now: datetime) -> list[tuple[int, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"now": connection.ops.adapt_datetimefield_value(now)})
+        return list(cursor.fetchall())
+
+
+def _first(rows: list[tuple[int, str]], beyond: Collection[str]) -> int | None:
+    return next((pk for pk, subject in rows if subject not in beyond), None)
+
+
+def count_alone() -> None:
+    """From here to the end of the transaction nobody else claims: of two who count at the same
+    time, both could take the last place. SQLite has one writer anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
