@@ -130,4 +130,5 @@ class Clerk:
             self._watchdog.look()
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP_EVERY_S
+            retention.keep_within_budget()
             retention.sweep_staging()
