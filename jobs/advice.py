@@ -21,6 +21,8 @@ ADVICE = {
     "internal_error": _OUR_FAULT,
     "decoder_unavailable": "Install ImageMagick, then replay the job.",
     "font_unavailable": "Bring the font back, then replay the job.",
+    "machine_short": "Give the machine memory, processes, open files or disk space as the message"
+    " says, then replay the job.",
     "disk_full": "Make room on the disk of the data folder, then replay the job.",
     "hosting_failed": "See that the serve folder takes files, then replay the job.",
     "path_refused": "Remove what is in the way in the serve folder, then replay the job.",

@@ -1,5 +1,6 @@
 """What a worker does with a wake-up: claim the best job, convert, deliver, finish."""
 
+import errno
 import logging
 import os
 import time
@@ -44,6 +45,10 @@ log = logging.getLogger("pixerve.jobs")
 CRASHED = "decoder_crashed"
 MAX_CRASHES = 2
 BACKOFF_S = (5, 30, 120)  # between tries of a job whose trouble can pass
+# Memory, processes, open files, room on a disk: another time there may be some.
+SHORTAGES = frozenset(
+    {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
+)
 NOT_OURS = "job %s was given to somebody else meanwhile"
 TICK_S = 1.0
 SHOW_PROGRESS_S = 1.0  # shorter jobs are over before anybody asks how far they are
@@ -82,7 +87,10 @@ def run(job: Job) -> None:
         log.exception("job %s: the database did not take the outcome; it will run again", job.uid)
     except (PictureError, DeliveryError) as error:
         _fail_or_try_again(job, error)
-    except Exception:
+    except Exception as error:
+        if short := _shortage(error):
+            _fail_or_try_again(job, short)
+            return
         log.exception("job %s failed by a fault of ours", job.uid)
         outcomes.fail(job, "internal_error", "an internal error; the log has the details")
 
@@ -217,6 +225,15 @@ def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:
         log.warning("job %s: %s: %s", job.uid, error.code, error.message)
     else:
         log.warning(NOT_OURS, job.uid)
+
+
+def _shortage(error: Exception) -> PictureError | None:
+    """What the machine is short of just now, if that is what went wrong."""
+    if isinstance(error, MemoryError):
+        return PictureError("machine_short", "The machine has no memory left.")
+    if isinstance(error, OSError) and error.errno in SHORTAGES:
+        return PictureError("machine_short", f"The machine is short: {error.strerror}.")
+    return None
 
 
 def _can_pass(error: PictureError | DeliveryError) -> bool:

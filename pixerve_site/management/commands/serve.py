@@ -19,7 +19,7 @@ from pixerve_site import first_run
 from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.first_run import NewAdmin
 from pixerve_site.parts import Part
-from pixerve_site.ports import port_problem
+from pixerve_site.ports import listening, port_problem
 from pixerve_site.supervisor import Supervisor
 
 TRIAL_SUBJECT = "trial"
@@ -32,15 +32,18 @@ TRIAL_JOB = {
     "directHost": True,
     "subDir": "trial",
 }
+ANSWER_S = 0.2  # the socket listens before anybody answers, and the supervisor must not wait
 SAMPLE = PROJECT_ROOT / "tests" / "images" / "imn_large.jpg"
 
 
-def parts() -> list[Part]:
-    """The programs of one machine."""
+def parts(listener: int) -> list[Part]:
+    """The programs of one machine. `listener` is the socket that the web processes answer on: it
+    is open as long as we are, so that who connects while one is replaced waits for the next."""
     manage = (sys.executable, str(PROJECT_ROOT / "manage.py"))
     gunicorn = (sys.executable, "-m", "gunicorn", "--config", "python:pixerve_site.gunicorn")
+    web = (*gunicorn, "--bind", f"fd://{listener}", "pixerve_site.wsgi:application")
     return [
-        Part("web", (*gunicorn, "pixerve_site.wsgi:application")),
+        Part("web", web, fds=(listener,), relieves=True),
         Part("cluster", (*manage, "cluster")),
         Part("clerk", (*manage, "clerk")),
     ]
@@ -56,12 +59,13 @@ class Command(BaseCommand):
         with self._lock():
             self._check_port()
             made = self._prepare()
-            supervisor = Supervisor(
-                parts(),
-                grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
-                on_poll=Greeting(self.stdout.write, made),
-            )
-            code = supervisor.run()
+            with listening(settings.PIXERVE.host, settings.PIXERVE.port) as listener:
+                supervisor = Supervisor(
+                    parts(listener.fileno()),
+                    grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
+                    on_poll=Greeting(self.stdout.write, made),
+                )
+                code = supervisor.run()
             # Who did not end in time was cut by us: that is not held against its job.
             with suppress(DatabaseError):
                 leases.excuse()
@@ -91,6 +95,10 @@ class Command(BaseCommand):
                 f"another Pixerve is running on {settings.PIXERVE.data_dir}; end it, or set"
                 " PIXERVE_DATA_DIR to another folder"
             ) from None
+        # For whoever wants to send us a signal.
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
         return lock
 
     def _prepare(self) -> NewAdmin | None:
@@ -127,7 +135,7 @@ class Greeting:
         request = urllib.request.Request(url, headers={"Host": "localhost"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=1):
+            with opener.open(request, timeout=ANSWER_S):
                 return True
         except urllib.error.HTTPError:
             return True  # it answers; ALLOWED_HOSTS may not know this name
