@@ -372,8 +372,26 @@ def answers(server: Pixerve) -> bool:
         return False
 
 
+def test_a_second_signal_is_a_kill_that_no_job_is_blamed_for(again: Pixerve) -> None:
+    uid = post(again, another(PHOTO, "cut"), slow_job(1100))
+    worker = holder(again, uid)
+    assert again.process is not None
+    again.process.terminate()
+    wait_for(lambda: job_row(again, uid)["excused"], what="the beginning of the stop")
+    assert worker.is_running()
+
+    def insist() -> bool:
+        assert again.process is not None
+        again.process.terminate()
+        return again.process.poll() is not None
+
+    wait_for(insist, within_s=5, every_s=0.1, what="the end of the server")
+    assert family(again) == []
+    cut = job_row(again, uid)
+    assert (cut["state"], cut["excused"], cut["lost_leases"]) == ("processing", 1, 0)
+
+
 def test_the_port_is_free_after_the_stop(again: Pixerve) -> None:
-    assert again.stop() == 0
     with socket.create_server(("127.0.0.1", again.port)):
         pass
     assert family(again) == []
