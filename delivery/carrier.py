@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,11 @@ DEFAULT_CACHE_CONTROL = "public, no-cache"
 
 @dataclass(frozen=True)
 class Parcel:
-    """One file for one store; ``ident`` is the sender's own name for it, ``size`` in bytes."""
+    """One file for one store; ``ident`` is the sender's own name for it, ``size`` in bytes.
+
+    ``again`` says that a former try may have been killed, and left something; ``given_up`` that
+    this is all there is to do: the file is not sent any more.
+    """
 
     ident: int
     to: Destination
@@ -39,11 +43,16 @@ class Parcel:
     size: int
     sha256: str
     media_type: str
+    again: bool = False
+    given_up: bool = False
 
 
 @dataclass(frozen=True)
 class Carried:
-    """What became of a parcel: ``stored``, or the ``error`` that kept it from being stored."""
+    """What became of a parcel: ``stored``, or the ``error`` that kept it from being stored.
+
+    Neither is there for one that was given up and left nothing.
+    """
 
     parcel: Parcel
     stored: Stored | None = None
@@ -77,18 +86,29 @@ class Carrier:
         self._todo: SimpleQueue[Parcel] = SimpleQueue()
         self._lock = threading.Lock()
         self._running = 0
-        self._owed = 0
+        self._awaited: dict[int, Parcel] = {}  # by id()
 
     def send(self, parcel: Parcel) -> None:
         """Take a parcel; what became of it appears in ``done``."""
         with self._lock:
-            self._owed += 1
+            self._awaited[id(parcel)] = parcel
             self._todo.put(parcel)
-            if self._running >= min(self._owed, self.threads):
-                return
+            self._start_threads()
+
+    def write_off(self, parcels: Iterable[Parcel]) -> None:
+        """Wait no longer for these: nobody hears of them any more, and their threads, which end
+        with them, do not count."""
+        with self._lock:
+            for parcel in parcels:
+                if self._awaited.pop(id(parcel), None):
+                    self._running -= 1
+            self._start_threads()
+
+    def _start_threads(self) -> None:
+        while self._running < min(len(self._awaited), self.threads):
             self._running += 1
-        # Daemons: a process that must end does not wait for a store that hangs.
-        threading.Thread(target=self._work, name="carrier", daemon=True).start()
+            # Daemons: a process that must end does not wait for a store that hangs.
+            threading.Thread(target=self._work, name="carrier", daemon=True).start()
 
     def finished(self, timeout_s: float = 0.0) -> list[Carried]:
         """All that ended by now; waits up to ``timeout_s`` for the first."""
@@ -104,7 +124,8 @@ class Carrier:
         while (parcel := self._next()) is not None:
             carried = _carry(stores, parcel)
             with self._lock:
-                self._owed -= 1
+                if self._awaited.pop(id(parcel), None) is None:
+                    break  # it was written off, and this thread with it
             self.done.put(carried)
             self._on_done()
         stores.close()
@@ -152,7 +173,10 @@ class _Stores:
 def _carry(stores: _Stores, parcel: Parcel) -> Carried:
     began = time.monotonic()
     try:
-        stored = _put(stores.get(parcel.to), parcel)
+        store = stores.get(parcel.to)
+        if parcel.given_up or (parcel.again and not store.put_cleans):
+            _clean(store, parcel)
+        stored = None if parcel.given_up else _put(store, parcel)
     except DeliveryError as error:
         stores.drop(parcel.to)
         return Carried(parcel, error=error)
@@ -166,6 +190,15 @@ def _carry(stores: _Stores, parcel: Parcel) -> Carried:
         )
     log.debug("%s took %s in %.3f s", parcel.to, parcel.key, time.monotonic() - began)
     return Carried(parcel, stored)
+
+
+def _clean(store: Store, parcel: Parcel) -> None:
+    """A store that lets us put, but not clean up, is no reason to fail."""
+    try:
+        store.clean(parcel.key, parcel.size)
+    except DeliveryError as error:
+        if not error.permanent:
+            raise
 
 
 def _put(store: Store, parcel: Parcel) -> Stored:

@@ -4,12 +4,13 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -27,6 +28,7 @@ from jobs import (
     intake,
     leases,
     names,
+    outages,
     outcomes,
     shares,
     staging,
@@ -51,6 +53,7 @@ SHORTAGES = frozenset(
 )
 NOT_OURS = "job %s was given to somebody else meanwhile"
 TICK_S = 1.0
+T = TypeVar("T")
 SHOW_PROGRESS_S = 1.0  # shorter jobs are over before anybody asks how far they are
 
 converter = Converter(roots=house.roots, budget=house.budget)
@@ -64,7 +67,12 @@ def wake() -> None:
     """One wake-up: see the best runnable job through, if there is one."""
     if cluster.stopping():
         return
-    job = transitions.claim_best(leases.myself())
+    try:
+        job = transitions.claim_best(leases.myself())
+    except outages.AWAY as error:
+        # The broker will find the job again; had the claim happened, its lease would run out.
+        log.warning("the database is away; nothing was claimed: %s", str(error).strip())
+        return
     if job is not None:
         run(job)
         if shares.limited():
@@ -77,14 +85,16 @@ def run(job: Job) -> None:
         if job.spec.get("storageKeys"):
             _make_and_deliver(job)
         else:
-            outcomes.complete(job, _make(job))
+            product = _make(job)
+            _insist(lambda: outcomes.complete(job, product))
             log.info("job %s completed", job.uid)
     except LeaseLost:
         log.warning(NOT_OURS, job.uid)
     except HandedBack:
         transitions.put_back(job, attempts=F("attempts") - 1)
-    except OperationalError:
+    except outages.AWAY:
         log.exception("job %s: the database did not take the outcome; it will run again", job.uid)
+        _give_back(job)
     except (PictureError, DeliveryError) as error:
         _fail_or_try_again(job, error)
     except Exception as error:
@@ -92,7 +102,20 @@ def run(job: Job) -> None:
             _fail_or_try_again(job, short)
             return
         log.exception("job %s failed by a fault of ours", job.uid)
-        outcomes.fail(job, "internal_error", "an internal error; the log has the details")
+        message = "an internal error; the log has the details"
+        _insist(lambda: outcomes.fail(job, "internal_error", message))
+
+
+def _insist(write: Callable[[], T]) -> T:
+    return outages.insist(write, unless=cluster.stopping)
+
+
+def _give_back(job: Job) -> None:
+    """Back to the queue at once when the database is back; else the lease runs out by itself."""
+    try:
+        _insist(lambda: transitions.put_back(job, attempts=F("attempts") - 1))
+    except outages.AWAY:
+        log.warning("job %s: its lease has to run out", job.uid)
 
 
 def _make(job: Job) -> Product:
@@ -121,16 +144,16 @@ def _make_and_deliver(job: Job) -> None:
         deliveries.plan(job, outcome.renditions, **about)
     pulse.done = job.total
     started = time.monotonic()
-    first = FirstRound(job)
-    first.start()
-    made = list(job.renditions.order_by("id"))
-    published = _host(job, spec, made, pulse) if spec.direct_host else []
-    first.see_through(pulse.beat)
-    with transaction.atomic():
-        leases.renew(job, timings=_delivered_in(job, started))
-        first.note()
-        outcomes.write_hosted(job, published)
-        deliveries.park(job)
+    with FirstRound(job) as first:
+        first.start()
+        made = list(job.renditions.order_by("id"))
+        published = _host(job, spec, made, pulse) if spec.direct_host else []
+        first.see_through(pulse.beat)
+        with transaction.atomic():
+            leases.renew(job, timings=_delivered_in(job, started))
+            first.note()
+            outcomes.write_hosted(job, published)
+            deliveries.park(job)
 
 
 def _delivered_in(job: Job, started: float) -> dict[str, float]:
@@ -198,6 +221,9 @@ def _host(
     sub_dir = spec.sub_dir or ""
     if spec.private:
         outcomes.hide(job, [names.object_key(sub_dir, each.name) for each in made])
+    if job.fence > 1:  # who held the job before may have been killed while it hosted
+        for each in made:
+            root.clean(names.object_key(sub_dir, each.name))
     sources = {each.name: made_in / each.name for each in made}
     placed = root.publish_all(sub_dir, sources, on_each=pulse.beat)
     return [
@@ -214,12 +240,12 @@ def _host(
 
 def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:
     if error.code == CRASHED and job.crashes + 1 < MAX_CRASHES:
-        noted = transitions.put_back(job, crashes=F("crashes") + 1)
+        noted = _insist(lambda: transitions.put_back(job, crashes=F("crashes") + 1))
     elif error.code != CRASHED and _can_pass(error) and job.attempts <= len(BACKOFF_S):
         pause = timedelta(seconds=BACKOFF_S[job.attempts - 1])
-        noted = transitions.put_back(job, run_after=timezone.now() + pause)
+        noted = _insist(lambda: transitions.put_back(job, run_after=timezone.now() + pause))
     else:
-        noted = outcomes.fail(job, error.code, error.message)
+        noted = _insist(lambda: outcomes.fail(job, error.code, error.message))
     # A former holder stumbles over what the new one has moved; that says nothing about the job.
     if noted:
         log.warning("job %s: %s: %s", job.uid, error.code, error.message)
@@ -276,8 +302,9 @@ class Pulse:
         """Renew the lease now, and write progress and `changes`. Raises LeaseLost."""
         try:
             leases.renew(self._job, done=self.done, **changes)
-        except OperationalError:
+        except outages.AWAY:
             # A database that is locked for a while is no reason to cut a healthy job.
             log.warning("job %s: a beat was not taken by the database", self._job.uid)
+            outages.forget_connection()
         self._written = self.done
         self._next = time.monotonic() + leases.BEAT_S

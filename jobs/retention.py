@@ -3,6 +3,7 @@
 Purging never touches an output: a hosted file and its row stay until somebody deletes them.
 """
 
+import logging
 import time
 import uuid
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
 
+from credentials import local_roots
 from delivery.hosting import HostedRoot
 from jobs import staging
 from jobs.models import CallbackState, HostedFile, Job, Reference, Rendition
 from jobs.states import FINAL, IN_FLIGHT, State
+
+log = logging.getLogger("pixerve.jobs")
 
 BATCH = 500
 # A folder is made before its row: younger ones may belong to an upload that is still coming in.
@@ -128,7 +132,9 @@ def _forget_jobs() -> int:
     while jobs := list(expired_jobs()[:BATCH]):
         rows = Job.objects.filter(pk__in=[job.pk for job in jobs])
         with transaction.atomic():
-            expired_jobs().filter(pk__in=rows.values("pk")).delete()
+            # A delete goes by the ids alone; with the rows locked nobody replays one meanwhile.
+            still = expired_jobs().select_for_update(of=("self",)).filter(pk__in=rows.values("pk"))
+            rows.filter(pk__in=list(still.order_by("pk").values_list("pk", flat=True))).delete()
         # One that was replayed at this moment is still there, and needs its source.
         staying = set(rows.values_list("pk", flat=True))
         for job in jobs:
@@ -142,7 +148,7 @@ def _forget_references() -> int:
     count = 0
     while names := list(unused_references().values_list("pk", flat=True)[:BATCH]):
         with transaction.atomic():
-            locked = Reference.objects.select_for_update().filter(pk__in=names)
+            locked = Reference.objects.select_for_update().filter(pk__in=names).order_by("pk")
             still = unused_references().filter(pk__in=[each.pk for each in locked])
             removed, _ = still.delete()
         if not removed:
@@ -191,11 +197,21 @@ def sweep_staging(min_age_s: float = ORPHAN_AGE_S) -> int:
     return len(found)
 
 
+def sweep_folders() -> None:
+    """Remove half-written files that nobody came back to, below `/files/` and in the folders of
+    credentials. Who sends a file again has removed what was left of it before."""
+    for folder in [Path(settings.PIXERVE.serve_dir), *local_roots.folders()]:
+        try:
+            HostedRoot(folder).sweep(ORPHAN_AGE_S)
+        except OSError as error:
+            log.warning("half-written files in %s stay: %s", folder, error.strerror)
+
+
 def prune_staging(*, dry_run: bool = False, min_age_s: float = ORPHAN_AGE_S) -> int:
-    """Remove orphaned staging folders and half-written hosted files; returns how many folders."""
+    """Remove orphaned staging folders and half-written files; returns how many folders."""
     if dry_run:
         return len(orphans(min_age_s))
-    HostedRoot(Path(settings.PIXERVE.serve_dir)).sweep(ORPHAN_AGE_S)
+    sweep_folders()
     return sweep_staging(min_age_s)
 
 

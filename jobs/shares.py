@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from jobs import locks
 from jobs.models import Job
 
 HEAD = 50
-_LOCK = 0x7069_7868  # any number that nobody else locks
 _TABLE = Job._meta.db_table
 _RUNNABLE = "state = 'pending' AND run_after <= %(now)s"
 
@@ -80,6 +80,4 @@ def _first(rows: list[tuple[int, str]], beyond: Collection[str]) -> int | None:
 def count_alone() -> None:
     """From here to the end of the transaction nobody else claims: of two who count at the same
     time, both could take the last place. SQLite has one writer anyway."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    locks.hold(locks.Lock.CLAIMS)

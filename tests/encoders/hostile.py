@@ -1,20 +1,20 @@
 """Pictures that mean harm, made in code: small files that lie, swell or never end.
 
 ``REFUSED`` maps a name to (bytes, code of the refusal); None as the code means that any refusal
-will do, or even a picture, as long as it costs little. ``POLYGLOTS`` are good pictures with
-something else inside.
+will do, or even a picture, as long as it costs little.
 """
 
 import io
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable
 
 from PIL import Image
 
+from tests.encoders.lies import LIES
+from tests.encoders.png import chunk, ihdr, png
+
 Made = Callable[[], bytes]
-MARK = b"<script>alert('pixerve')</script><?php system('id'); ?>"
 BIG = 65_535
 
 
@@ -28,97 +28,7 @@ def saved(
     return buffer.getvalue()
 
 
-def zipped() -> bytes:
-    """An archive with a program in it."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("evil.php", MARK)
-    return buffer.getvalue()
-
-
-# --- no pictures at all, whatever their name says
-
-STRANGERS: dict[str, bytes] = {
-    "mvg": b"push graphic-context\nimage over 0,0 0,0 '/etc/passwd'\npop graphic-context",
-    "msl": b'<image><read filename="/etc/passwd"/><write filename="/tmp/x"/></image>',
-    "svg": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
-    "svg after a comment": b"<!-- \xff\xd8\xff --><svg xmlns='http://www.w3.org/2000/svg'/>",
-    "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) (r) file",
-    "dos eps": b"\xc5\xd0\xd3\xc6" + bytes(28),
-    "pdf": b"%PDF-1.7\n1 0 obj<</Type/Catalog>>endobj",
-    "html": b"<!DOCTYPE html><html><img src=x onerror=alert(1)></html>",
-    "php": b"<?php system($_GET['c']); ?>",
-    "elf": b"\x7fELF\x02\x01\x01" + bytes(60),
-    "shell": b"#!/bin/sh\nid\n",
-    "bmp": b"BM" + bytes(60),
-    "ico": b"\0\0\1\0" + bytes(60),
-    "psd": b"8BPS\0\1" + bytes(60),
-    "webm": b"\x1aE\xdf\xa3" + bytes(60),
-    "mp4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(60),
-    "jpeg 2000": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(60),
-    "jpeg xl": b"\xff\x0a" + bytes(60),
-    "bigtiff": b"II\x2b\0\x08\0\0\0" + bytes(60),
-    "riff that is no webp": b"RIFF\x24\0\0\0WAVEfmt " + bytes(60),
-    "text": b"text:/etc/passwd",
-    "nothing": b"\0",
-    "zip": zipped(),
-}
-
-
-# --- good pictures with something else inside
-
-
-def _png_text(content: bytes) -> bytes:
-    """A PNG with text before its end and bytes behind it."""
-    good = saved("PNG")
-    return good[:-12] + chunk(b"tEXt", b"Comment\0" + content) + good[-12:] + content
-
-
-def _gif_comment(content: bytes) -> bytes:
-    """A GIF that is JavaScript too: its width and height read as the start of a comment."""
-    good = bytearray(saved("GIF", mode="L"))
-    return bytes(good[:-1]) + b"\x21\xfe" + bytes([len(content)]) + content + b"\0;" + content
-
-
-def _jpeg_comment(content: bytes) -> bytes:
-    good = saved("JPEG")
-    length = struct.pack(">H", len(content) + 2)
-    segments = b"\xff\xfe" + length + content + b"\xff\xef" + length + content
-    return good[:2] + segments + good[2:] + content
-
-
-def _webp_chunks(content: bytes) -> bytes:
-    body = saved("WEBP")[12:] + riff_chunk(b"EVIL", content) + riff_chunk(b"XMP ", content)
-    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body + content
-
-
-def _tiff_tail(content: bytes) -> bytes:
-    return saved("TIFF", description=content.decode()) + content
-
-
-POLYGLOTS: dict[str, Made] = {
-    "jpeg with a zip behind": lambda: saved("JPEG") + MARK + zipped(),
-    "jpeg with html comments": lambda: _jpeg_comment(MARK),
-    "png with php": lambda: _png_text(MARK),
-    "gif with javascript": lambda: _gif_comment(MARK),
-    "webp with foreign chunks": lambda: _webp_chunks(MARK),
-    "tiff with html": lambda: _tiff_tail(MARK),
-}
-
-
 # --- PNG
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def ihdr(width: int, height: int, bits: int = 1, kind: int = 0) -> bytes:
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
-
-
-def png(*chunks: bytes) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b"")
 
 
 def _pixels(width: int, height: int) -> bytes:
@@ -143,6 +53,22 @@ def _png_text_bomb() -> bytes:
         chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb),
         _pixels(8, 8),
     )
+
+
+def _deep_png(*chunks: bytes) -> bytes:
+    """8 x 8 pixels of 16 bits, which are ImageMagick's to read."""
+    return png(ihdr(8, 8, 16, 2), *chunks, chunk(b"IDAT", zlib.compress(bytes(8 * (1 + 8 * 6)))))
+
+
+def _many_text_bombs() -> bytes:
+    """Each within the limits of libpng, 200 of them."""
+    bomb = deflated(7)
+    return _deep_png(*(chunk(b"zTXt", b"%d\0\0" % number + bomb) for number in range(200)))
+
+
+def _text_of_a_profile() -> bytes:
+    """ImageMagick makes room for as much as it claims to be."""
+    return _deep_png(chunk(b"tEXt", b"Raw profile type exif\0\nexif\n1073741824\n" + b"00" * 9))
 
 
 def _apng(told: int, frames: int, size: tuple[int, int] = (8, 8)) -> bytes:
@@ -324,6 +250,8 @@ REFUSED: dict[str, tuple[Made, str | None]] = {
     ),
     "png with less data": (lambda: png(ihdr(9000, 9000, 8, 2), _pixels(9, 9)), "damaged_picture"),
     "png text bomb": (_png_text_bomb, None),
+    "png of 200 text bombs": (_many_text_bombs, None),
+    "png with a text of a gigabyte": (_text_of_a_profile, None),
     "apng of a billion frames": (lambda: _apng(10**9, 1), "too_many_frames"),
     "apng with more frames than told": (lambda: _apng(1, 600), "too_many_frames"),
     "apng with a frame off the canvas": (lambda: _apng(2, 2, (9000, 9000)), "damaged_picture"),
@@ -429,4 +357,5 @@ REFUSED: dict[str, tuple[Made, str | None]] = {
         lambda: heif(b"heic", ispe(64, 64) + box(b"free", bytes(5 << 20))),
         "damaged_picture",
     ),
+    **LIES,
 }

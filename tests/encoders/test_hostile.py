@@ -11,11 +11,15 @@ import pytest
 from PIL import Image
 
 from encoders.converter import Converter
+from encoders.doublecheck import double_check
 from encoders.errors import PictureError
+from encoders.limits import Limits
 from encoders.look import Look
 from encoders.plan import Plan, Settings, Variant
+from encoders.probe import probe
 from encoders.spawn import _environment
-from tests.encoders import hostile
+from tests.encoders import hostile, strangers
+from tests.encoders.lies import LIES
 from tests.encoders.pictures import IMAGES
 
 CPU_S = 2.0
@@ -90,9 +94,9 @@ def watched(converter: Watched) -> Watched:
     return converter
 
 
-@pytest.mark.parametrize("name", hostile.STRANGERS)
+@pytest.mark.parametrize("name", strangers.STRANGERS)
 def test_what_is_no_picture_is_refused_by_its_bytes(name: str, watched: Watched) -> None:
-    assert watched.convert(hostile.STRANGERS[name]) == "unsupported_type"
+    assert watched.convert(strangers.STRANGERS[name]) == "unsupported_type"
 
 
 @pytest.mark.parametrize("name", hostile.REFUSED)
@@ -102,10 +106,20 @@ def test_it_is_refused_with_its_cause_and_costs_little(name: str, watched: Watch
     assert found == code or (code is None and found in {"ok", "damaged_picture"})
 
 
-@pytest.mark.parametrize("name", hostile.POLYGLOTS)
+@pytest.mark.parametrize("name", LIES)
+def test_lies_are_found_before_anything_is_decoded(name: str, tmp_path: Path) -> None:
+    make, code = LIES[name]
+    path = tmp_path / "source"
+    path.write_bytes(make())
+    with pytest.raises(PictureError) as caught:
+        double_check(path, probe(path), Limits())
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("name", strangers.POLYGLOTS)
 def test_nothing_foreign_passes_through(name: str, watched: Watched) -> None:
-    data = hostile.POLYGLOTS[name]()
-    assert hostile.MARK in data
+    data = strangers.POLYGLOTS[name]()
+    assert strangers.MARK in data
     assert watched.convert(data) == "ok"
     for made in (watched.folder / "out").iterdir():
         content = made.read_bytes()
@@ -159,7 +173,7 @@ def test_no_other_coder_reads_and_no_path_means_more(tmp_path: Path) -> None:
     names = []
     for coder in OTHERS:
         path = tmp_path / coder
-        path.write_bytes(hostile.STRANGERS.get(coder.lower(), b"P3 1 1 1 0 0 0"))
+        path.write_bytes(strangers.STRANGERS.get(coder.lower(), b"P3 1 1 1 0 0 0"))
         names += [f"{coder}:{path}", str(path)]
     good = f"PNG:{IMAGES / 'pil_hopper.png'}"
     listed = tmp_path / "list"

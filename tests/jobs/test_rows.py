@@ -11,7 +11,7 @@ from jobs import rows
 from jobs.models import HostedFile, Job, Success
 from tests.jobs.making import make_job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 
 BY_ID = f"SELECT {rows.columns(Job)} FROM jobs_job WHERE id = %(id)s"  # noqa: S608 - names of the model
 
@@ -59,6 +59,11 @@ def test_update_writes_only_where_everything_fits() -> None:
     assert Job.objects.get().owner == "me"
 
 
+def test_update_of_none_of_many_writes_nothing() -> None:
+    make_job()
+    assert rows.update(Job, {"owner": "me"}, where={"id": ()}) == 0
+
+
 def test_insert_as_the_orm_would() -> None:
     job = make_job()
     values = {
@@ -71,7 +76,7 @@ def test_insert_as_the_orm_would() -> None:
         "output_bytes": 2,
     }
     rows.insert(Success, [values])
-    stored = Success.objects.get(timestamp=values["timestamp"], job_data__formats__jpg={})
+    stored = Success.objects.get(timestamp=values["timestamp"])
     assert {name: getattr(stored, name) for name in values} == values
 
 

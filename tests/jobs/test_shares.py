@@ -15,7 +15,7 @@ from jobs.outcomes import Product
 from tests.jobs.making import claim, make_job, picture
 from tests.jobs.test_queue import claimed, wants
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 Configure = Callable[..., None]
 MANY = 10_000
 
@@ -24,8 +24,12 @@ def pile_up(subject: str, count: int) -> None:
     """`count` jobs of a subject in the queue, each with the turn that an upload gives it."""
     first = make_job(subject, picture(1))
     columns = [field.column for field in Job._meta.concrete_fields if field.column != "id"]
-    own = {"uid": "uid || '-' || n", "sha256": "sha256 || n", "turn": "turn + n"}
-    own["uid"] = "substr('00000000000000000000000000000000' || abs(random()), -32)"
+    postgres = connection.vendor == "postgresql"
+    own = {
+        "uid": "gen_random_uuid()" if postgres else "lower(hex(randomblob(16)))",
+        "sha256": "substr(CAST(n + 100000 AS text) || sha256, 1, 64)",
+        "turn": "turn + n",
+    }
     shown = ", ".join(own.get(each, f"jobs_job.{each}") for each in columns)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -82,6 +86,7 @@ def test_a_long_backlog_of_a_full_subject_is_stepped_over(
     assert claimed() == ["bob", "cat"]
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="a plan of SQLite")
 def test_those_who_are_served_are_found_by_an_index() -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {shares._FULL}", [1])
