@@ -86,7 +86,10 @@ def needed_bytes() -> int:
 
 def outputs_bytes(spec: dict[str, Any], source_bytes: int) -> int:
     """What a job with these instructions will write, at most and coarsely."""
-    parsed = load(spec)
+    try:
+        parsed = load(spec)
+    except ValueError:  # its worker will find out; that is no reason to refuse others
+        return 0
     found = source_bytes if parsed.keep_original else 0
     for name, each in parsed.formats.items():
         canonical = registry.canonical(name) or name

@@ -137,6 +137,14 @@ def test_room_is_kept_for_what_is_being_converted(api: Api, configure: Configure
     assert staging.source_path(job.uid).exists()
 
 
+def test_a_job_that_nobody_can_read_refuses_nobody(api: Api) -> None:
+    make_job()
+    claim()
+    Job.objects.update(spec={"formats": "nonsense"})
+    assert needed_bytes() == 0
+    assert api.upload(picture(1)).status_code == 202
+
+
 @pytest.mark.parametrize(
     ("formats", "source_bytes", "most"),
     [

@@ -40,7 +40,7 @@ def pile_up(subject: str, count: int) -> None:
         )
 
 
-@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("workers", [1, 4])
 def test_ten_thousand_uploads_delay_another_by_one_job_a_worker(workers: int) -> None:
     pile_up("ann", MANY)
     for _ in range(workers):
