@@ -3,11 +3,13 @@
 Where it is off, a claim does not come by here. Where it is on, the subjects that have their share
 are counted from the leases: there are as few rows of those as there are workers. The best job of
 anybody else is nearly always among the first of the queue; where a full subject's backlog stands
-before it, each subject's own best is looked at, which costs by subjects and not by jobs.
+before it, each subject's own best is looked at, which costs by subjects and not by jobs, and what
+was found serves the next claims too.
 """
 
+import time
 from collections.abc import Collection
-from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -17,6 +19,7 @@ from jobs import locks
 from jobs.models import Job
 
 HEAD = 50
+LOOK_EVERY_S = 1.0
 _TABLE = Job._meta.db_table
 _RUNNABLE = "state = 'pending' AND run_after <= %(now)s"
 
@@ -37,10 +40,15 @@ WITH RECURSIVE waiting(subject) AS (
     SELECT (SELECT MIN(next.subject) FROM {_TABLE} next
              WHERE next.state = 'pending' AND next.subject > waiting.subject)
       FROM waiting WHERE waiting.subject IS NOT NULL)
-SELECT best.id, best.subject FROM waiting JOIN {_TABLE} best ON best.id = (
+SELECT best.id, best.subject, best.priority FROM waiting JOIN {_TABLE} best ON best.id = (
        SELECT id FROM {_TABLE} mine WHERE mine.subject = waiting.subject AND {_RUNNABLE}
         ORDER BY priority, turn, id LIMIT 1)
  ORDER BY best.priority, best.turn, best.id
+"""  # noqa: S608 - no value of a caller is in it
+
+
+_STILL = f"""
+SELECT 1 FROM {_TABLE} WHERE id = %(id)s AND subject = %(subject)s AND {_RUNNABLE}
 """  # noqa: S608 - no value of a caller is in it
 
 
@@ -59,22 +67,51 @@ def full() -> frozenset[str]:
 def best() -> int | None:
     """The key of the best runnable job of a subject that does not have its share yet."""
     beyond = full()
-    now = timezone.now()
-    head = _ask(_HEAD, now)
-    found = _first(head, beyond)
+    head = _ask(_HEAD)
+    found = next((pk for pk, subject in head if subject not in beyond), None)
     if found is None and len(head) == HEAD:
-        found = _first(_ask(_BESTS, now), beyond)
+        found = _walk.best(beyond)
     return found
 
 
-def _ask(sql: str, now: datetime) -> list[tuple[int, str]]:
+def _ask(sql: str, **values: Any) -> list[tuple[Any, ...]]:
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
     with connection.cursor() as cursor:
-        cursor.execute(sql, {"now": connection.ops.adapt_datetimefield_value(now)})
+        cursor.execute(sql, {"now": now, **values})
         return list(cursor.fetchall())
 
 
-def _first(rows: list[tuple[int, str]], beyond: Collection[str]) -> int | None:
-    return next((pk for pk, subject in rows if subject not in beyond), None)
+class Walk:
+    """The best job of each waiting subject, looked up from subject to subject and then used up one
+    after the other, for a second at most."""
+
+    def __init__(self) -> None:
+        self._bests: list[tuple[Any, ...]] = []
+        self._until = float("-inf")
+
+    def best(self, beyond: Collection[str]) -> int | None:
+        """The first of a subject that is not `beyond` its share."""
+        found = self._next(beyond) if time.monotonic() < self._until else None
+        if found is None:
+            self._bests = _ask(_BESTS)
+            self._until = time.monotonic() + LOOK_EVERY_S
+            found = self._next(beyond)
+        return found
+
+    def _next(self, beyond: Collection[str]) -> int | None:
+        gone: int | None = None
+        for row in [each for each in self._bests if each[1] not in beyond]:
+            pk, subject, priority = row
+            if gone is not None and priority > gone:
+                return None  # the next job of one that is gone may come first
+            if _ask(_STILL, id=pk, subject=subject):
+                return int(pk)
+            self._bests.remove(row)
+            gone = priority
+        return None
+
+
+_walk = Walk()
 
 
 def count_alone() -> None:

@@ -40,6 +40,11 @@ def pile_up(subject: str, count: int) -> None:
         )
 
 
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "_walk", shares.Walk())
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 def test_ten_thousand_uploads_delay_another_by_one_job_a_worker(workers: int) -> None:
     pile_up("ann", MANY)
@@ -84,6 +89,51 @@ def test_a_long_backlog_of_a_full_subject_is_stepped_over(
     later = wants("cat", 1001, priority)
     Job.objects.filter(pk=later.pk).update(turn=10**6)
     assert claimed() == ["bob", "cat"]
+
+
+def behind(subject: str, number: int, priority: int = 0) -> Job:
+    """A job with a later turn than all that `pile_up` makes."""
+    job = wants(subject, number, priority)
+    Job.objects.filter(pk=job.pk).update(turn=10**6 + number)
+    return job
+
+
+def test_what_was_looked_up_serves_the_next_claims(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "LOOK_EVERY_S", 3600.0)
+    configure(max_concurrent_per_subject=1)
+    pile_up("ann", 2 * shares.HEAD)
+    claim()
+    for number, subject in enumerate(["bob", "cat", "dan", "eve"]):
+        behind(subject, number)
+    walks: list[str] = []
+
+    def wrapper(execute: Callable[..., Any], sql: str, *args: object) -> Any:
+        if "RECURSIVE" in sql:
+            walks.append(sql)
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(wrapper):
+        assert claim().subject == "bob"
+        Job.objects.filter(subject="cat").update(state="cancelled")
+        assert [claim().subject, claim().subject] == ["dan", "eve"]
+        assert len(walks) == 1
+        # Who comes now is found all the same, as nothing is left of what was known.
+        behind("fay", 5)
+        assert claim().subject == "fay"
+        assert len(walks) == 2
+
+
+def test_a_priority_is_not_passed_over_for_what_was_looked_up(configure: Configure) -> None:
+    configure(max_concurrent_per_subject=2)
+    pile_up("ann", 2 * shares.HEAD)
+    claim()
+    claim()
+    behind("bob", 1, priority=0)
+    behind("bob", 2, priority=0)
+    behind("cat", 3, priority=1)
+    assert claimed() == ["bob", "bob", "cat"]
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="a plan of SQLite")
