@@ -26,6 +26,8 @@ TICK_S = 2.0
 WATCH_EVERY_S = 5.0
 SWEEP_EVERY_S = 15.0
 HANG_S = 20.0
+# Longer than it takes to give the job of a stopped worker to another.
+STOPPED_S = 3 * leases.LEASE_S
 
 
 def reap(reaper: leases.Reaper) -> int:
@@ -48,18 +50,33 @@ def reap(reaper: leases.Reaper) -> int:
 
 
 class Watchdog:
-    """Kills this host's cluster when it hangs: workers are free, yet the best job stays unclaimed.
+    """Kills this host's cluster when it hangs: workers are free, yet the best job stays unclaimed,
+    or one of its processes is stopped (SIGSTOP, a debugger that was left) and takes no part.
 
     The supervisor starts a new one. Deaths need no watchdog: see `jobs.cluster`.
     """
 
-    def __init__(self, hang_s: float = HANG_S) -> None:
+    def __init__(self, hang_s: float = HANG_S, stopped_s: float = STOPPED_S) -> None:
         self._hang_s = hang_s
+        self._stopped_s = stopped_s
         self._since = time.monotonic()
         self._stuck: tuple[str | None, int, int] | None = None
+        self._stopped: dict[str, float] = {}
 
     def look(self) -> bool:
         """Look once; True if the cluster was killed."""
+        return self._look_at_processes() or self._look_at_queue()
+
+    def _look_at_processes(self) -> bool:
+        now = time.monotonic()
+        stopped = cluster.stopped_processes()
+        self._stopped = {owner: self._stopped.get(owner, now) for owner in stopped}
+        if not any(now - since >= self._stopped_s for since in self._stopped.values()):
+            return False
+        self._stopped = {}
+        return kill_cluster("a process of it is stopped")
+
+    def _look_at_queue(self) -> bool:
         before, self._stuck = self._stuck, self._unclaimed()
         if self._stuck is None or self._stuck != before:
             self._since = time.monotonic()
@@ -67,7 +84,7 @@ class Watchdog:
         if time.monotonic() - self._since < self._hang_s:
             return False
         self._since = time.monotonic()
-        return kill_cluster()
+        return kill_cluster("work waits and nobody claims it")
 
     def _unclaimed(self) -> tuple[str | None, int, int] | None:
         """The best runnable job (its key and fence), if a worker of this host is free to claim it;
@@ -79,12 +96,12 @@ class Watchdog:
         return best and (cluster.main_process(), *best)
 
 
-def kill_cluster() -> bool:
+def kill_cluster(reason: str) -> bool:
     """Kill this host's cluster, if it lives; what it held is not held against the jobs."""
     owner = cluster.main_process()
     if owner is None or not leases.lives_here(owner):
         return False
-    log.error("the cluster hangs: work waits and nobody claims it; killing it")
+    log.error("the cluster hangs: %s; killing it", reason)
     leases.excuse()
     with contextlib.suppress(ProcessLookupError):
         os.kill(leases.pid_of(owner), signal.SIGKILL)
@@ -131,4 +148,5 @@ class Clerk:
             self._watchdog.look()
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP_EVERY_S
+            retention.keep_within_budget()
             retention.sweep_staging()

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,19 @@ def main_process() -> str | None:
         return None
 
 
+def stopped_processes() -> list[str]:
+    """The owner names of those processes of this host's cluster that are stopped: they live, and
+    do nothing. Its converters' children are their workers' business."""
+    main = main_process()
+    if main is None or not leases.lives_here(main):
+        return []
+    first = leases.pid_of(main)
+    family = [first]
+    for sentinel in leases.children(first):
+        family += [sentinel, *leases.children(sentinel)]
+    return [leases.owner_of(pid) for pid in family if leases.is_stopped(pid)]
+
+
 class Sentinel(django_q_cluster.Sentinel):  # type: ignore[misc]
     """A sentinel that ends the whole cluster when one of its processes dies."""
 
@@ -61,17 +75,19 @@ class Sentinel(django_q_cluster.Sentinel):  # type: ignore[misc]
             super().reincarnate(process)
             return
         log.error("process %s of the cluster died; giving up for a fresh start", process.pid)
-        self._excuse_the_others(process)
+        self._excuse(each for each in self.pool if each is not process)
         os._exit(1)
 
-    def _excuse_the_others(self, dead: Any) -> None:
+    def _excuse(self, workers: Iterable[Any]) -> None:
         """Their jobs are cut by us; that must not be held against them."""
-        others = [leases.owner_of(each.pid) for each in self.pool if each is not dead]
+        owners = [leases.owner_of(each.pid) for each in workers]
         with contextlib.suppress(db.Error):
             db.connections.close_all()
-            leases.excuse(others)
+            leases.excuse(owners)
 
     def stop(self) -> None:
+        # Whoever does not end in time is killed, and not by its job.
+        self._excuse(self.pool)
         bells.queue.ring()  # the pusher waits on it
         super().stop()
 

@@ -42,13 +42,34 @@ def _host() -> str:
     return f"{socket.gethostname()}@{_boot()}.{pids}"
 
 
-def _start_time(pid: int) -> str | None:
-    """The process's start time, or None where it is gone or only waits to be buried."""
+def _stat(pid: int) -> list[str]:
+    """What proc(5) says of a process behind its command, from the state on; nothing of one that
+    is gone or only waits to be buried."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
-        return None
-    return None if fields[0] in {"Z", "X"} else fields[_START_FIELD]
+        return []
+    return [] if fields[0] in {"Z", "X"} else fields
+
+
+def _start_time(pid: int) -> str | None:
+    """The process's start time, or None where it is gone or only waits to be buried."""
+    fields = _stat(pid)
+    return fields[_START_FIELD] if fields else None
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was halted from outside (SIGSTOP, a debugger) and not let go on."""
+    return _stat(pid)[:1] in (["T"], ["t"])
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process's main thread started and that live."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:  # it is gone, or the kernel was built without this file
+        return []
+    return [int(child) for child in found.split()]
 
 
 def owner_of(pid: int) -> str:

@@ -19,6 +19,7 @@ class Lock(IntEnum):
     EVENTS = 0x7069_7865
     TURNS = 0x7069_7866
     START = 0x7069_7867
+    CLAIMS = 0x7069_7868
 
 
 def hold(lock: Lock, name: str = "") -> None:

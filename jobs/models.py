@@ -108,8 +108,14 @@ class Job(models.Model):
         indexes = [
             # claim, intake: the best runnable row, and the turn that is being served
             models.Index(fields=["state", "priority", "turn", "id"], name="job_queue"),
-            # intake: a subject's last turn
-            models.Index(fields=["subject", "state", "priority", "turn"], name="job_turns"),
+            # intake: a subject's last turn; shares: the best row of each subject that has one
+            models.Index(fields=["state", "subject", "priority", "turn", "id"], name="job_turns"),
+            # shares: who is being served, however many jobs only wait for a delivery
+            models.Index(
+                fields=["state", "subject", "owner"],
+                condition=Q(state="processing", owner__gt=""),
+                name="job_leased",
+            ),
             # status by reference, newest first
             models.Index(fields=["reference", "-id"], name="job_by_reference"),
             # status by token: my newest with this content
@@ -121,6 +127,12 @@ class Job(models.Model):
             # retention
             models.Index(
                 fields=["finished_at"], condition=Q(finished_at__isnull=False), name="job_ended"
+            ),
+            # retention, replays of many: the failed whose upload is kept
+            models.Index(
+                fields=["state", "finished_at"],
+                condition=Q(state="failed", has_source=True),
+                name="job_kept",
             ),
         ]
 

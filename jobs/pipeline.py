@@ -1,5 +1,6 @@
 """What a worker does with a wake-up: claim the best job, convert, deliver, finish."""
 
+import errno
 import logging
 import os
 import time
@@ -20,6 +21,7 @@ from encoders.errors import PictureError
 from encoders.limits import Limits
 from encoders.plan import Outcome, Plan, Rendition
 from jobs import (
+    bells,
     cluster,
     deliveries,
     house,
@@ -28,6 +30,7 @@ from jobs import (
     names,
     outages,
     outcomes,
+    shares,
     staging,
     transitions,
 )
@@ -44,6 +47,10 @@ log = logging.getLogger("pixerve.jobs")
 CRASHED = "decoder_crashed"
 MAX_CRASHES = 2
 BACKOFF_S = (5, 30, 120)  # between tries of a job whose trouble can pass
+# Memory, processes, open files, room on a disk: another time there may be some.
+SHORTAGES = frozenset(
+    {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
+)
 NOT_OURS = "job %s was given to somebody else meanwhile"
 TICK_S = 1.0
 T = TypeVar("T")
@@ -68,6 +75,8 @@ def wake() -> None:
         return
     if job is not None:
         run(job)
+        if shares.limited():
+            bells.queue.ring()  # the subject has room for its next one
 
 
 def run(job: Job) -> None:
@@ -88,7 +97,10 @@ def run(job: Job) -> None:
         _give_back(job)
     except (PictureError, DeliveryError) as error:
         _fail_or_try_again(job, error)
-    except Exception:
+    except Exception as error:
+        if short := _shortage(error):
+            _fail_or_try_again(job, short)
+            return
         log.exception("job %s failed by a fault of ours", job.uid)
         message = "an internal error; the log has the details"
         _insist(lambda: outcomes.fail(job, "internal_error", message))
@@ -239,6 +251,15 @@ def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:
         log.warning("job %s: %s: %s", job.uid, error.code, error.message)
     else:
         log.warning(NOT_OURS, job.uid)
+
+
+def _shortage(error: Exception) -> PictureError | None:
+    """What the machine is short of just now, if that is what went wrong."""
+    if isinstance(error, MemoryError):
+        return PictureError("machine_short", "The machine has no memory left.")
+    if isinstance(error, OSError) and error.errno in SHORTAGES:
+        return PictureError("machine_short", f"The machine is short: {error.strerror}.")
+    return None
 
 
 def _can_pass(error: PictureError | DeliveryError) -> bool:

@@ -7,7 +7,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from jobs import locks
+from jobs import locks, shares
 from jobs.models import Job
 from jobs.states import State
 
@@ -31,16 +31,21 @@ SELECT 1 FROM {Job._meta.db_table} WHERE state = 'pending' AND run_after <= %s
  ORDER BY priority, turn, id LIMIT 1
 """  # noqa: S608 - no value of a caller is in it
 
+_ASK = f"SELECT 1 FROM {Job._meta.db_table} LIMIT 1"  # noqa: S608 - no value of a caller is in it
+
 
 def runnable() -> QuerySet[Job]:
     """Jobs that a worker may claim now, best first: by priority, then in turns."""
-    return Job.objects.filter(state=State.PENDING, run_after__lte=timezone.now()).order_by(
-        "priority", "turn", "id"
-    )
+    rows = Job.objects.filter(state=State.PENDING, run_after__lte=timezone.now())
+    if shares.limited():
+        rows = rows.exclude(subject__in=shares.full())
+    return rows.order_by("priority", "turn", "id")
 
 
 def any_runnable() -> bool:
     """Whether a worker would find a job now."""
+    if shares.limited():
+        return shares.best() is not None
     with connection.cursor() as cursor:
         cursor.execute(_ANY, [connection.ops.adapt_datetimefield_value(timezone.now())])
         return cursor.fetchone() is not None
@@ -60,6 +65,17 @@ def next_turn(subject: str, priority: int) -> int:
         cursor.execute(_TURNS, asked)
         served, mine = cursor.fetchone()
     return max(served or 0, 0 if mine is None else mine + 1)
+
+
+def ask() -> None:
+    """Raises OperationalError where the database is away."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ASK)
+
+
+def waits(subject: str) -> bool:
+    """Whether this subject has a job in the queue."""
+    return Job.objects.filter(state=State.PENDING, subject=subject).exists()
 
 
 def oldest_wait() -> datetime | None:

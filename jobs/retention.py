@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from credentials import local_roots
 from delivery.hosting import HostedRoot
 from jobs import staging
-from jobs.models import CallbackState, HostedFile, Job, Reference
+from jobs.models import CallbackState, HostedFile, Job, Reference, Rendition
 from jobs.states import FINAL, IN_FLIGHT, State
 
 log = logging.getLogger("pixerve.jobs")
@@ -26,6 +26,12 @@ log = logging.getLogger("pixerve.jobs")
 BATCH = 500
 # A folder is made before its row: younger ones may belong to an upload that is still coming in.
 ORPHAN_AGE_S = 6 * 3600
+
+# The clerk asks often; written out, so that both databases answer from `job_kept`.
+_KEPT_BYTES = f"""
+SELECT COALESCE(SUM(source_bytes), 0) FROM {Job._meta.db_table}
+ WHERE state = 'failed' AND has_source
+"""  # noqa: S608 - no value of a caller is in it
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,39 @@ def expired_sources() -> QuerySet[Job]:
     )
 
 
+def _staged_bytes() -> int:
+    """What failed jobs keep in staging: their uploads, and files that were made and not delivered
+    everywhere."""
+    with connection.cursor() as cursor:
+        cursor.execute(_KEPT_BYTES)
+        [[uploads]] = cursor.fetchall()
+    if not uploads:
+        return 0
+    made = Rendition.objects.filter(job__in=_failed_and_kept().filter(made_by__gt=0))
+    return int(uploads) + int(made.aggregate(total=Sum("bytes"))["total"] or 0)
+
+
+def _failed_and_kept() -> QuerySet[Job]:
+    return Job.objects.filter(state=State.FAILED, has_source=True)
+
+
+def over_budget() -> list[Job]:
+    """Failed jobs whose kept bytes are beyond `PIXERVE_FAILED_KEEP_BYTES`, oldest first."""
+    excess = _staged_bytes() - settings.PIXERVE.failed_keep_bytes
+    found: list[Job] = []
+    if excess <= 0:
+        return found
+    made = Rendition.objects.filter(job=OuterRef("pk")).order_by().values("job")
+    oldest = _failed_and_kept().order_by("finished_at", "id")
+    sized = oldest.annotate(made_bytes=Subquery(made.annotate(total=Sum("bytes")).values("total")))
+    for job in sized.iterator(chunk_size=BATCH):
+        found.append(job)
+        excess -= job.source_bytes + (job.made_bytes or 0 if job.made_by else 0)
+        if excess <= 0:
+            break
+    return found
+
+
 def unused_references(jobs: QuerySet[Job] | None = None) -> QuerySet[Reference]:
     """Names that no hosted file bears, nor any of `jobs` (all of them where None)."""
     bearers = Job.objects.all() if jobs is None else jobs
@@ -66,15 +105,26 @@ def unused_references(jobs: QuerySet[Job] | None = None) -> QuerySet[Reference]:
     )
 
 
+def _forget_source(job: Job) -> bool:
+    """The row first, and only if nobody replayed it since it was looked at."""
+    rows = _failed_and_kept().filter(pk=job.pk, fence=job.fence, finished_at=job.finished_at)
+    if not rows.update(has_source=False):
+        return False
+    staging.discard(job.uid)
+    return True
+
+
 def _forget_sources() -> int:
     count = 0
     while jobs := list(expired_sources()[:BATCH]):
-        for job in jobs:
-            # The row first, and only if nobody replays it at this moment.
-            if expired_sources().filter(pk=job.pk).update(has_source=False):
-                staging.discard(job.uid)
-                count += 1
-    return count
+        count += sum(map(_forget_source, jobs))
+    return count + keep_within_budget()
+
+
+def keep_within_budget() -> int:
+    """Forget the uploads that failed first, until the others are within the budget; returns how
+    many. The clerk calls it every few seconds."""
+    return sum(map(_forget_source, over_budget()))
 
 
 def _forget_jobs() -> int:
@@ -111,9 +161,9 @@ def prune_jobs(*, dry_run: bool = False) -> Pruned:
     """Remove what is past its time; with `dry_run` only count it."""
     if dry_run:
         staying = Job.objects.exclude(pk__in=expired_jobs().values("pk"))
-        return Pruned(
-            expired_jobs().count(), expired_sources().count(), unused_references(staying).count()
-        )
+        sources = {job.pk for job in over_budget()}
+        sources |= set(expired_sources().values_list("pk", flat=True))
+        return Pruned(expired_jobs().count(), len(sources), unused_references(staying).count())
     return Pruned(sources=_forget_sources(), jobs=_forget_jobs(), references=_forget_references())
 
 

@@ -130,13 +130,14 @@ def _no_room() -> Unavailable:
     )
 
 
-def require_room() -> None:
-    """Raises Unavailable where less room is left than `PIXERVE_READY_FREE_BYTES`.
+def require_room(promised: int = 0) -> None:
+    """Raises Unavailable where less room is left than `PIXERVE_READY_FREE_BYTES`, beside what is
+    `promised`, in bytes.
 
     For an upload before its body is read: the jobs that were accepted need what is left, and the
     database beside them stops at a disk that is really full.
     """
-    if free_bytes() < settings.PIXERVE.ready_free_bytes:
+    if free_bytes() - promised < settings.PIXERVE.ready_free_bytes:
         raise _no_room()
 
 

@@ -7,11 +7,11 @@ not, somebody else was first and there is nothing to repair.
 from functools import cache
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from jobs import queue, rows
+from jobs import queue, rows, shares
 from jobs.models import Job
 from jobs.states import FINAL, TRANSITIONS, Stage, State
 
@@ -36,23 +36,39 @@ def claim_best(owner: str) -> Job | None:
     One statement, because this runs for every job and on every worker at once. Returns the job as
     it is after the claim, None where nothing is runnable.
     """
+    if shares.limited():
+        return _claim_within_shares(owner)
+    return _claim(owner, _claim_sql(_best_sql()))
+
+
+def _claim_within_shares(owner: str) -> Job | None:
+    with transaction.atomic():
+        shares.count_alone()
+        best = shares.best()
+        return None if best is None else _claim(owner, _claim_sql("%(best)s"), best=best)
+
+
+def _claim(owner: str, sql: str, **values: int) -> Job | None:
     now = connection.ops.adapt_datetimefield_value(timezone.now())
-    return rows.fetch(Job, _claim_sql(), {"owner": owner, "now": now})
+    return rows.fetch(Job, sql, {"owner": owner, "now": now, **values})
 
 
 @cache
-def _claim_sql() -> str:
+def _best_sql() -> str:
     """The order is that of `jobs.queue.runnable`; other workers' rows are stepped over."""
     skip = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-    table = Job._meta.db_table
+    return f"""(SELECT id FROM {Job._meta.db_table} WHERE state = 'pending' AND run_after <= %(now)s
+                 ORDER BY priority, turn, id LIMIT 1 {skip})"""  # noqa: S608 - likewise
+
+
+@cache
+def _claim_sql(which: str) -> str:
     return f"""
-        UPDATE {table}
+        UPDATE {Job._meta.db_table}
            SET state = 'processing', stage = 'converting', owner = %(owner)s, beat = 0,
                fence = fence + 1, attempts = attempts + 1, excused = FALSE, done = 0,
                claimed_at = %(now)s, updated_at = %(now)s
-         WHERE state = 'pending' AND id = (
-               SELECT id FROM {table} WHERE state = 'pending' AND run_after <= %(now)s
-                ORDER BY priority, turn, id LIMIT 1 {skip})
+         WHERE state = 'pending' AND id = {which}
         RETURNING {rows.columns(Job)}"""  # noqa: S608 - no value of a caller is in it
 
 

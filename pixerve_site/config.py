@@ -141,6 +141,7 @@ class Config(BaseModel):
     trusted_proxies: Networks = ()
     cors_origins: Names = ()
     max_workers: int = Field(default_factory=default_workers, ge=1, le=64)
+    max_concurrent_per_subject: int = Field(0, ge=0, le=10_000)
     web_threads: int = Field(32, ge=2, le=512)
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
 
@@ -171,6 +172,7 @@ class Config(BaseModel):
 
     retention_days: int = Field(30, ge=1, le=36500)
     failed_retention_days: int = Field(7, ge=0, le=36500)
+    failed_keep_bytes: Size = 10 * 2**30
     callback_allow_private: Networks = ()
     callback_ports: Ports = frozenset({80, 443})
     callback_schedule: Waits = (0, 5, 60, 300, 1800, 7200, 18_000, 36_000, 86_400)
@@ -179,6 +181,7 @@ class Config(BaseModel):
     delivery_max_age: Duration = Field(86400, ge=1, le=30 * 86400)
     private_link_lifetime: Duration = Field(3600, ge=1, le=7 * 86400)
     sendfile: Annotated[str, BeforeValidator(_sendfile)] = "off"
+    max_queue_age: Duration = 0
     ready_queue_age: Duration = Field(900, ge=1)
     ready_free_bytes: Size = 2**30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -7,20 +7,21 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 Keep = Callable[[Path, os.stat_result], bool]
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold a lock file for the length of a `with`; raises BlockingIOError where it is held.
+def locked(path: Path, *, wait: bool) -> Iterator[TextIO]:
+    """Hold a lock file, which is given, for a `with`; raises BlockingIOError where it is held.
 
     The kernel drops the lock of a process that ends, however it ends.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
+        yield lock
 
 
 def regular_files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

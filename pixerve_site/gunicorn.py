@@ -2,11 +2,14 @@
 
 import gc
 import os
+import signal
 from typing import Any
 
 from gunicorn.http.unreader import SocketUnreader
 
 from pixerve_site.config import current
+from pixerve_site.parts import REPLACES
+from pixerve_site.processes import kill, process_of
 
 _config = current()
 
@@ -37,3 +40,13 @@ def post_worker_init(worker: Any) -> None:
     """What is loaded by now stays: the garbage collector need not walk through it."""
     gc.collect()
     gc.freeze()
+    _relieve(worker.ppid)
+
+
+def _relieve(master: int) -> None:
+    """Ask the process that this one is to replace to finish what it has begun, now that there is
+    another who answers. A worker that is started later finds nobody, or a stranger."""
+    before = process_of(int(os.environ.get(REPLACES) or 0))
+    ours = process_of(master)
+    if before is not None and ours is not None and before.ppid == ours.ppid:
+        kill(before.pid, signal.SIGTERM)

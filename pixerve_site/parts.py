@@ -17,13 +17,23 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+REPLACES = "REPLACES_PID"
+
+
 @dataclass(frozen=True)
 class Part:
-    """One program to keep alive; `env` is laid over the supervisor's own environment."""
+    """One program to keep alive; `env` is laid over the supervisor's own environment, and `fds`
+    are inherited.
+
+    One that `relieves` is renewed without a gap: the new process finds the old one's id in the
+    variable `REPLACES`, and sends it SIGTERM when it can do its work.
+    """
 
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str] | None = None
+    fds: tuple[int, ...] = ()
+    relieves: bool = False
 
 
 def prctl(option: int, value: int) -> None:
@@ -31,8 +41,9 @@ def prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
 
 
-def spawn(part: Part) -> subprocess.Popen[bytes]:
-    """Start the part; it is killed when the calling thread ends, so call this from the main one."""
+def spawn(part: Part, replaces: int | None = None) -> subprocess.Popen[bytes]:
+    """Start the part, in the place of the process `replaces` if there is one; it is killed when the
+    calling thread ends, so call this from the main one."""
     supervisor = os.getpid()
 
     def die_with_supervisor() -> None:
@@ -42,7 +53,8 @@ def spawn(part: Part) -> subprocess.Popen[bytes]:
 
     return subprocess.Popen(
         part.argv,
-        env={**os.environ, **(part.env or {})},
+        env={**os.environ, **(part.env or {}), **({REPLACES: str(replaces)} if replaces else {})},
+        pass_fds=part.fds,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         preexec_fn=die_with_supervisor,  # noqa: PLW1509 (there are no other threads to race with)
@@ -51,7 +63,10 @@ def spawn(part: Part) -> subprocess.Popen[bytes]:
 
 @dataclass
 class Life:
-    """A part and what it is doing: waiting for `due`, running, or ended and being swept up."""
+    """A part and what it is doing: waiting for `due`, running, or ended and being swept up.
+
+    One that was asked to end is killed at `kill_at`; one that is `retiring` is not started again.
+    """
 
     part: Part
     leader: subprocess.Popen[bytes] | None = None
@@ -60,6 +75,8 @@ class Life:
     due: float = 0.0
     delay_s: float = FIRST_DELAY_S
     restart_asked: bool = False
+    kill_at: float | None = None
+    retiring: bool = False
 
     def next_delay(self, now: float) -> float:
         """Seconds to wait before the next start; doubles while the part keeps dying young."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+BACKLOG = 2048  # connections that wait to be accepted; the kernel may allow fewer
 TCP_LISTEN = "0A"  # the state column of /proc/net/tcp, see proc(5)
 
 
@@ -25,6 +26,15 @@ def port_problem(host: str, port: int) -> str | None:
             return f"cannot listen on port {port} of {host}: {error.strerror}"
         return f"port {port} on {host} is in use by {_holder(port) or 'another process'}"
     return None
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there, not inherited unless asked for. Raises OSError."""
+    if ":" not in host:
+        return socket.create_server((host, port), backlog=BACKLOG)
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6
+    return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
 
 
 def _holder(port: int) -> str | None:

@@ -33,17 +33,18 @@ class Process(NamedTuple):
 def processes() -> Iterator[Process]:
     """Every process that can be seen now."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (process := _read_stat(entry)):
+        if entry.name.isdigit() and (process := process_of(int(entry.name))):
             yield process
 
 
-def _read_stat(entry: Path) -> Process | None:
+def process_of(pid: int) -> Process | None:
+    """The process with this id, if there is one."""
     try:
-        stat = (entry / "stat").read_text(errors="replace")
-    except OSError:  # it ended since the listing
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
         return None
     state, ppid, _group, sid = stat.rpartition(")")[2].split()[:4]
-    return Process(int(entry.name), state, int(ppid), int(sid))
+    return Process(pid, state, int(ppid), int(sid))
 
 
 def kill(pid: int, number: signal.Signals) -> bool:

@@ -6,48 +6,21 @@ that also left its session is found too. Linux only; standard library only, so t
 breaks a part can break the supervisor.
 """
 
+import math
 import os
-import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 from pixerve_site.parts import PR_SET_CHILD_SUBREAPER, Life, Part, prctl, spawn
 from pixerve_site.processes import KILL_S, SWEEP_S, Heir, kill, processes
+from pixerve_site.signals import handling
 
 # `timeout make serve` and the like deliver one stop twice: to us, and to make, which passes it on.
 SAME_STOP_S = 0.3
-
-Wait = Callable[[float | None], None]
-
-
-@contextmanager
-def _handling(handlers: Mapping[int, Callable[[], None]]) -> Iterator[Wait]:
-    """Install signal handlers; yields a sleep (seconds, None: no limit) that any of them ends."""
-    receiver, sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def wait(timeout_s: float | None) -> None:
-        select.select([receiver], [], [], timeout_s)
-        with suppress(BlockingIOError):
-            os.read(receiver, 65536)
-
-    def call(number: int, _frame: FrameType | None) -> None:
-        handlers[number]()
-
-    previous_fd = signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
-    previous = {number: signal.signal(number, call) for number in handlers}
-    try:
-        yield wait
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(previous_fd)
-        os.close(receiver)
-        os.close(sender)
 
 
 def _to_stderr(line: str) -> None:
@@ -58,6 +31,9 @@ def _to_stderr(line: str) -> None:
 
 class Supervisor:
     """Runs the parts until SIGINT, SIGTERM or SIGHUP (unless that is ignored, as under nohup).
+
+    SIGUSR2 renews them: each is asked to end with SIGTERM and started anew from what lies on the
+    disk by then, one that `relieves` beside its predecessor.
 
     Any exit of a part is a death: what is left of its session is killed, then it starts anew after
     a delay that grows while it keeps dying young. A stop asks the parts with SIGTERM, waits at most
@@ -80,12 +56,14 @@ class Supervisor:
         self._grace_s, self._on_poll, self._poll_s, self._log = grace_s, on_poll, poll_s, log
         self._asked_at: float | None = None
         self._kill_now = False
+        self._renewal_asked = False
         self._child_ended = False
         self._poll_due = 0.0
 
     def pids(self) -> dict[str, int]:
         """The process ids of the parts that are running now, by name."""
-        return {life.part.name: leader.pid for life, leader in self._leaders() if not life.ended}
+        running = [(life, leader) for life, leader in self._leaders() if not life.ended]
+        return {life.part.name: leader.pid for life, leader in running if not life.retiring}
 
     def restart(self, name: str) -> None:
         """Kill the part at once and start it without a delay: for one that hangs.
@@ -101,7 +79,7 @@ class Supervisor:
     def run(self) -> int:
         """Run the parts until told to stop, on the main thread only; returns the exit code, 0."""
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        with _handling(self._handlers()) as self._wait:
+        with handling(self._handlers()) as self._wait:
             self._heir = Heir()
             try:
                 asked_at = self._keep_alive()
@@ -115,7 +93,14 @@ class Supervisor:
         stops = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             stops.append(signal.SIGHUP)
-        return {signal.SIGCHLD: self._note_child, **dict.fromkeys(stops, self._note_stop)}
+        return {
+            signal.SIGCHLD: self._note_child,
+            signal.SIGUSR2: self._note_renewal,
+            **dict.fromkeys(stops, self._note_stop),
+        }
+
+    def _note_renewal(self) -> None:
+        self._renewal_asked = True
 
     def _note_child(self) -> None:
         self._child_ended = True
@@ -131,14 +116,42 @@ class Supervisor:
         """Run until a stop is asked for; returns when that was, in monotonic seconds."""
         while self._asked_at is None:
             self._tend()
+            self._renew()
             self._start_due()
+            self._kill_overdue()
             self._poll()
             self._wait(self._pause_s())
         return self._asked_at
 
+    def _renew(self) -> None:
+        if not self._renewal_asked:
+            return
+        self._renewal_asked = False
+        retiring = {life.part.name for life in self._lives.values() if life.retiring}
+        for life, leader in list(self._leaders()):
+            if life.ended or life.kill_at is not None or life.part.name in retiring:
+                continue
+            self._log(f"renewing {life.part.name} (pid {leader.pid})")
+            if life.part.relieves:
+                life.retiring = True
+                self._lives[f"{life.part.name} {leader.pid}"] = life
+                self._lives[life.part.name] = Life(life.part)
+            else:
+                life.restart_asked = True
+                life.kill_at = time.monotonic() + self._grace_s
+                kill(leader.pid, signal.SIGTERM)
+
+    def _kill_overdue(self) -> None:
+        for life, leader in self._leaders():
+            if life.kill_at is not None and not life.ended and life.kill_at <= time.monotonic():
+                life.kill_at = math.inf
+                self._log(f"killing {life.part.name}, which did not stop")
+                kill(leader.pid, signal.SIGKILL)
+
     def _ask_to_stop(self, deadline: float) -> None:
-        for pid in self.pids().values():
-            kill(pid, signal.SIGTERM)
+        for life, leader in self._leaders():
+            if not life.ended and life.kill_at is None:
+                kill(leader.pid, signal.SIGTERM)
         while True:
             self._tend()
             if not any(life.leader for life in self._lives.values()):
@@ -147,7 +160,8 @@ class Supervisor:
             if self._kill_now or left_s <= 0:
                 break
             self._wait(min(SWEEP_S, left_s) if self._sweeping() else left_s)
-        self._log(f"killing what did not stop: {', '.join(self.pids()) or 'leftovers'}")
+        left = sorted({life.part.name for life, _ in self._leaders() if not life.ended})
+        self._log(f"killing what did not stop: {', '.join(left) or 'leftovers'}")
 
     def _leaders(self) -> Iterator[tuple[Life, subprocess.Popen[bytes]]]:
         """The parts that have a process: running, or ended and not yet swept up."""
@@ -177,6 +191,7 @@ class Supervisor:
         delay_s = life.next_delay(time.monotonic())
         life.due = time.monotonic() + delay_s
         then = f"starting again in {delay_s:g} s" if self._asked_at is None else "stopping"
+        then = "it was replaced" if life.retiring else then
         self._log(f"{life.part.name} (pid {leader.pid}) ended: {_ending(how)}; {then}")
 
     def _sweep(self, sids: set[int]) -> set[int]:
@@ -200,7 +215,10 @@ class Supervisor:
     def _bury(self, sids: set[int]) -> None:
         buried = [(life, leader) for life, leader in self._leaders() if leader.pid in sids]
         for life, _ in buried:
-            life.leader, life.ended = None, False
+            life.leader, life.ended, life.kill_at = None, False, None
+        self._lives = {
+            key: life for key, life in self._lives.items() if life.leader or not life.retiring
+        }
         self._tell_heir()
         for _, leader in buried:  # only now: reaping frees the pid, and with it the session id
             leader.wait()
@@ -217,7 +235,7 @@ class Supervisor:
     def _start(self, life: Life) -> None:
         life.started = time.monotonic()
         try:
-            life.leader = spawn(life.part)
+            life.leader = spawn(life.part, self._predecessor(life))
         except (OSError, subprocess.SubprocessError) as error:
             delay_s = life.next_delay(life.started)
             life.due = life.started + delay_s
@@ -225,6 +243,15 @@ class Supervisor:
             return
         self._tell_heir()
         self._log(f"{life.part.name} started (pid {life.leader.pid})")
+
+    def _predecessor(self, life: Life) -> int | None:
+        """The process that still does this part's work, if there is one."""
+        pids = (
+            leader.pid
+            for each, leader in self._leaders()
+            if each.retiring and each.part.name == life.part.name and not each.ended
+        )
+        return next(pids, None)
 
     def _poll(self) -> None:
         if self._on_poll is None or time.monotonic() < self._poll_due:
@@ -239,6 +266,8 @@ class Supervisor:
         """Seconds until there is something to do; None when only a signal can bring that."""
         now = time.monotonic()
         times = [life.due for life in self._lives.values() if life.leader is None]
+        due = (life.kill_at for life, _ in self._leaders())
+        times += [each for each in due if each is not None and each != math.inf]
         if self._on_poll:
             times.append(self._poll_due)
         if self._sweeping():

@@ -6,10 +6,11 @@ from urllib.parse import quote
 
 from django.urls import reverse
 
-from jobs import deliveries, links
+from jobs import dead_letters, deliveries, links
 from jobs.admin.actions import ACTIONS
 from jobs.admin.base import elapsed, span
 from jobs.admin.wishes import asked_outputs
+from jobs.advice import advice
 from jobs.models import HostedFile, Job, Rendition
 from jobs.spec import destinations_of
 
@@ -111,6 +112,8 @@ def context(job: Job) -> dict[str, Any]:
         "bars": timing_bars(job.timings),
         "renditions": renditions(job),
         "deliveries": deliveries_of(job),
+        "advice": advice(job.error_code, replayable=job.has_source),
+        "kept_until": dead_letters.kept_until(job),
         "failures": list(job.failures.order_by("-id")[:MOST_RECORDS]),
         "callbacks": callbacks(job),
     }

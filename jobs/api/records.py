@@ -56,22 +56,24 @@ def _in_utc(text: str) -> datetime | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def _moment(request: Request, name: str) -> datetime | None:
+def moment(request: Request, name: str) -> datetime | None:
+    """A time among the query's parameters. Raises BadRequest."""
     given = request.query_params.get(name)
     if given is None:
         return None
     try:
-        moment = _in_utc(given)
+        found = _in_utc(given)
     except (ValueError, OverflowError):  # a zone may lead out of what a datetime can hold
-        moment = None
-    if moment is None:
+        found = None
+    if found is None:
         raise BadRequest(
             "invalid_parameter", f"`{name}` must be a time like 2025-10-15T18:20:56Z", field=name
         )
-    return moment
+    return found
 
 
-def _text(request: Request, name: str) -> str | None:
+def text(request: Request, name: str) -> str | None:
+    """A short text among the query's parameters. Raises BadRequest."""
     given = request.query_params.get(name)
     if given is not None and (not given.isprintable() or len(given) > 255):  # noqa: PLR2004
         raise BadRequest("invalid_parameter", f"`{name}` is not usable", field=name)
@@ -83,12 +85,12 @@ def _filters(request: Request, allowed: tuple[str, ...]) -> dict[str, Any]:
         if name not in allowed:
             raise BadRequest("unknown_parameter", f"`{name}` is no filter here", field=name)
     found: dict[str, Any] = {
-        "timestamp__gte": _moment(request, "since"),
-        "timestamp__lt": _moment(request, "until"),
-        "subject": _text(request, "subject"),
-        "code": _text(request, "code") if "code" in allowed else None,
+        "timestamp__gte": moment(request, "since"),
+        "timestamp__lt": moment(request, "until"),
+        "subject": text(request, "subject"),
+        "code": text(request, "code") if "code" in allowed else None,
     }
-    reference = _text(request, "hash")
+    reference = text(request, "hash")
     if reference is not None:
         if not names.REFERENCE.fullmatch(reference):
             raise BadRequest("invalid_hash", "`hash` must be a reference", field="hash")

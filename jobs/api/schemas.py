@@ -122,6 +122,78 @@ class Status(Shape):
     deliveries = Delivery(many=True, required=False)
 
 
+class JobError(Shape):
+    """`advice` is for people; a job is replayable while its upload is kept."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+    advice = serializers.CharField(allow_blank=True)
+    replayable = serializers.BooleanField()
+    replayable_until = serializers.DateTimeField(allow_null=True)
+
+
+class JobSummary(Shape):
+    job_id = serializers.UUIDField()
+    hash = serializers.CharField()
+    subject = serializers.CharField()
+    upload_name = serializers.CharField()
+    state = serializers.CharField()
+    stage = serializers.CharField(allow_null=True)
+    priority = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    next_attempt_at = serializers.DateTimeField(allow_null=True)
+    progress = Progress()
+    attempts = serializers.IntegerField()
+    lost_workers = serializers.IntegerField()
+    failures = serializers.IntegerField()
+    error = JobError(allow_null=True)
+
+
+class Jobs(Shape):
+    jobs = JobSummary(many=True)
+    count = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+
+
+class FailureOfJob(Shape):
+    at = serializers.DateTimeField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class Job(JobSummary):
+    """A summary, with what `/status` shows of files, deliveries, warnings and timings."""
+
+    status = serializers.CharField()
+    warnings = Warning_(many=True)
+    timings = serializers.DictField(child=serializers.FloatField())
+    files = File(many=True)
+    deliveries = Delivery(many=True)
+    failure_records = FailureOfJob(many=True)
+
+
+class JobReplayed(Shape):
+    job_id = serializers.UUIDField()
+    hash = serializers.CharField()
+    state = serializers.CharField()
+
+
+class Refusal(Shape):
+    job_id = serializers.UUIDField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class JobsReplayed(Shape):
+    """`left` counts the failed jobs of this choice that can still be replayed."""
+
+    replayed = serializers.IntegerField()
+    refused = Refusal(many=True)
+    left = serializers.IntegerField()
+
+
 class Cancelled(Shape):
     hash = serializers.CharField()
     state = serializers.CharField()

@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from jobs import intake, spec, staging, tokens
+from jobs import intake, pressure, spec, staging, tokens
 from jobs.api import auth, schemas
 from jobs.api.problems import problem, refusal_of
 from jobs.api.receiving import Received, receive
@@ -82,13 +82,18 @@ class UploadView(APIView):
         },
     )
     def post(self, request: Request) -> JsonResponse:
-        config = settings.PIXERVE
         claims = request.auth if isinstance(request.auth, tokens.Claims) else None
-        if claims is None and not config.form_token:
+        if claims is None and not settings.PIXERVE.form_token:
             auth.required(request)
         # With a token in the header all that it asks for is judged before a byte is read.
         parsed = _spec_of(claims) if claims else None
-        staging.require_room()
+        with pressure.admitted(_length(request), claims.subject if claims else None):
+            return self._received(request, claims, parsed)
+
+    def _received(
+        self, request: Request, claims: tokens.Claims | None, parsed: spec.JobSpec | None
+    ) -> JsonResponse:
+        config = settings.PIXERVE
         files = receive(request._request, limit=config.max_upload_bytes, most=config.max_files)
         try:
             if parsed is None or claims is None:
@@ -99,6 +104,12 @@ class UploadView(APIView):
             raise
         results = [(each.name or "", _take(each, parsed, claims.subject)) for each in files]
         return _answer(results)
+
+
+def _length(request: Request) -> int:
+    """Bytes of the body; where it does not say, as many as it may have (`pixerve_site.body`)."""
+    declared: str = request.META.get("CONTENT_LENGTH") or ""
+    return int(declared) if declared.isdecimal() else 0
 
 
 def _form_token(request: Request) -> str:

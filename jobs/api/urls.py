@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.api import accounts, credentials, events, files, records, status, upload
+from jobs.api import accounts, credentials, events, files, jobs, records, status, upload
 
 urlpatterns = [
     path("upload", upload.UploadView.as_view(), name="upload"),
@@ -12,6 +12,10 @@ urlpatterns = [
     path("failures", status.FailureView.as_view(), name="failures"),
     path("success/list", records.SuccessListView.as_view(), name="success-list"),
     path("failures/list", records.FailureListView.as_view(), name="failure-list"),
+    path("v1/jobs", jobs.JobsView.as_view(), name="jobs"),
+    path("v1/jobs/replay", jobs.ReplayJobsView.as_view(), name="jobs-replay"),
+    path("v1/jobs/<uuid:job_id>", jobs.JobView.as_view(), name="job"),
+    path("v1/jobs/<uuid:job_id>/replay", jobs.ReplayJobView.as_view(), name="job-replay"),
     path("v1/events", events.EventsView.as_view(), name="events"),
     path(
         "v1/callbacks/<uuid:message_id>/replay",

@@ -15,9 +15,11 @@ from tests.acceptance.evidence import (
     check_ended_once_and_right,
     family,
     post,
+    staged,
     wait_ended,
 )
-from tests.server import Pixerve, running, wait_for
+from tests.acceptance.test_streaming import answer_to, head
+from tests.server import Pixerve, make_token, running, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,15 @@ def check_it_works(server: Pixerve, mark: str) -> None:
     uid = post(server, another(SMALL, mark), QUICK_JOB)
     wait_ended(server, [uid])
     check_ended_once_and_right(server, [uid])
+
+
+def test_an_upload_is_refused_before_its_body(broken: Pixerve) -> None:
+    token = make_token(QUICK_JOB)
+    with without_the_job_table(broken):
+        status, body = answer_to(broken, head(broken, 50 * 2**20, token))
+    assert (status, body["code"]) == (503, "database_unavailable")
+    assert not staged(broken)
+    check_it_works(broken, "after the refusal")
 
 
 def test_a_cluster_gives_up_as_ever(broken: Pixerve) -> None:

@@ -1,7 +1,8 @@
 """kill -9 of any process: every accepted job still ends, once and right."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
@@ -35,24 +36,36 @@ def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
 
 
 class Sleeper(NamedTuple):
-    """A worker that stopped in the middle of a job."""
+    """A worker that stopped in the middle of a job, and the job as it was when it was woken."""
 
     server: Pixerve
     uid: str
     worker: psutil.Process
+    ended: "Future[dict[str, Any]]"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sleeper]:
-    """Put to sleep before the other tests begin, because a lease takes 30 s to run out."""
-    with running(tmp_path_factory.mktemp("sleeper"), PIXERVE_MAX_WORKERS=str(WORKERS)) as server:
+    """Put to sleep before the other tests begin, because a lease takes 30 s to run out; woken when
+    another worker has done the job, before the watchdog ends what is stopped for too long."""
+    with (
+        running(tmp_path_factory.mktemp("sleeper"), PIXERVE_MAX_WORKERS=str(WORKERS)) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
         uid = post(server, another(PHOTO, "sleeper"), slow_job(500))
         worker = holder(server, uid)
         staging = server.data / "staging"
         wait_for(lambda: [*staging.rglob("*.part")], what="a rendition in the making")
         worker.suspend()
         assert job_row(server, uid)["state"] == "processing"
-        yield Sleeper(server, uid, worker)
+        yield Sleeper(server, uid, worker, pool.submit(wake_late, server, uid, worker))
+
+
+def wake_late(server: Pixerve, uid: str, worker: psutil.Process) -> dict[str, Any]:
+    wait_ended(server, [uid], within_s=90)
+    ended = dict(job_row(server, uid))
+    worker.resume()
+    return ended
 
 
 @pytest.fixture
@@ -213,11 +226,8 @@ def test_a_picture_that_kills_the_converter_twice_fails(victim: Pixerve) -> None
 
 def test_a_worker_that_slept_past_its_lease_writes_nothing(sleeper: Sleeper) -> None:
     server, uid = sleeper.server, sleeper.uid
-    wait_ended(server, [uid], within_s=90)
-    ended = dict(job_row(server, uid))
+    ended = sleeper.ended.result(timeout=90)
     assert (ended["attempts"], ended["lost_leases"], ended["owner"]) == (2, 1, "")
-
-    sleeper.worker.resume()
     wait_for(lambda: "was given to somebody else" in server.log, what="the sleeper's waking up")
 
     assert dict(job_row(server, uid)) == ended

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from jobs.admin.job_page import timing_bars
 from jobs.admin.wishes import _WORDS, asked_outputs
+from jobs.advice import ADVICE, GONE
 from jobs.models import Callback, CallbackAttempt, CallbackState, Event, Failure, HostedFile, Job
 from jobs.spec_format import SettingsSpec, SizeSpec
 from jobs.states import State
@@ -95,6 +96,21 @@ def test_a_failed_job_says_why(staff: Client, make_job: MakeJob) -> None:
         "None were made.",
     ):
         assert expected in text
+
+
+def test_a_dead_letter_says_what_can_be_done_and_until_when(
+    staff: Client, make_job: MakeJob
+) -> None:
+    kept = make_job(State.FAILED, error_code="disk_full")
+    gone = make_job(State.FAILED, error_code="disk_full", has_source=False)
+    text = page(staff, kept)
+    assert ADVICE["disk_full"] in text
+    assert "kept for a replay until" in text
+    assert ">Replay</button>" in text
+    text = page(staff, gone)
+    assert GONE in text
+    assert "no longer kept: it cannot be replayed" in text
+    assert ">Replay</button>" not in text
 
 
 def test_callbacks_with_their_attempts_and_never_their_headers(

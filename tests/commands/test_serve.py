@@ -1,5 +1,6 @@
 """`manage.py serve`: what it says, what it makes, how it starts, stops and refuses."""
 
+import http.client
 import json
 import os
 import pty
@@ -10,9 +11,10 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -23,6 +25,7 @@ from tests.acceptance.evidence import (
     PHOTO,
     QUICK_JOB,
     SMALL,
+    Cast,
     another,
     cast,
     check_ended_once_and_right,
@@ -34,7 +37,7 @@ from tests.acceptance.evidence import (
     slow_job,
     wait_ended,
 )
-from tests.server import ROOT, Pixerve, free_port, make_token, running, wait_for
+from tests.server import ROOT, Pixerve, free_port, make_token, multipart, running, wait_for
 
 SERVE = [sys.executable, str(ROOT / "manage.py"), "serve"]
 OWN_SECRETS = {"PIXERVE_JWT_SECRET": "", "DJANGO_SUPERUSER_PASSWORD": ""}
@@ -267,6 +270,91 @@ def test_a_stop_hands_a_long_job_back(again: Pixerve) -> None:
     assert job_row(again, uid)["attempts"] == 1
 
 
+class Visitors:
+    """Asks and uploads without a pause, from several threads, until told to stop."""
+
+    def __init__(self, server: Pixerve) -> None:
+        self._server = server
+        self._done = threading.Event()
+        self.answers: list[int] = []
+        self.jobs: list[str] = []
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(each,)) for each in (self._ask, self._post)
+        ]
+
+    def __enter__(self) -> "Visitors":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _repeat(self, act: Callable[[int], None]) -> None:
+        number = 0
+        while not self._done.wait(0.02):
+            try:
+                act(number)
+            except (OSError, http.client.HTTPException):
+                self.answers.append(0)
+            number += 1
+
+    def _ask(self, number: int) -> None:
+        self.answers.append(self._server.get("/health").status)
+
+    def _post(self, number: int) -> None:
+        self._done.wait(0.1)
+        picture = another(SMALL, f"visitor {number}")
+        answer = self._server.upload(picture, make_token(QUICK_JOB))
+        self.answers.append(answer.status)
+        self.jobs.append(answer.json()["job_id"].replace("-", ""))
+
+
+def test_a_renewal_under_load_drops_no_request_and_no_job(again: Pixerve) -> None:
+    before = cast(again, workers=1)
+    body, content_type = multipart([("file", "slow.jpg", another(SMALL, "slow"))])
+    headers = {"Content-Type": content_type, "Authorization": f"Bearer {make_token(QUICK_JOB)}"}
+    supervisor = int((again.data / "serve.lock").read_text())
+    with (
+        Visitors(again) as visitors,
+        closing(http.client.HTTPConnection("127.0.0.1", again.port, timeout=30)) as slow,
+    ):
+        slow.putrequest("POST", "/upload")
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            slow.putheader(name, value)
+        slow.endheaders(body[:1000])
+        wait_for(lambda: len(visitors.answers) > 10, what="answers before the renewal")
+        os.kill(supervisor, signal.SIGUSR2)
+        wait_for(lambda: renewed(before), what="new parts")
+        slow.send(body[1000:])
+        answer = slow.getresponse()
+        assert answer.status == 202
+        jobs = [json.loads(answer.read())["job_id"].replace("-", "")]
+        assert psutil.wait_procs([before.web], timeout=15)[1] == []
+        seen = len(visitors.answers)
+        wait_for(lambda: len(visitors.answers) > seen + 10, what="answers after the renewal")
+    assert set(visitors.answers) == {200, 202}
+    jobs += visitors.jobs
+    wait_ended(again, jobs)
+    check_ended_once_and_right(again, jobs)
+    assert {job_row(again, uid)["attempts"] for uid in jobs} == {1}
+
+
+def renewed(before: Cast) -> bool:
+    """Whether every part has a new process, that of web with a worker; the old web may live on."""
+    old = {before.web.pid, before.cluster.pid, before.clerk.pid}
+    parts = [each for each in before.supervisor.children() if each.pid not in old]
+    try:
+        new = {each.cmdline()[-1]: each for each in parts}
+        return {"cluster", "clerk"} <= set(new) and bool(
+            new["pixerve_site.wsgi:application"].children()
+        )
+    except (KeyError, IndexError, psutil.NoSuchProcess):
+        return False
+
+
 def test_a_killed_web_process_is_back_within_seconds(again: Pixerve) -> None:
     web = cast(again, workers=1).web
     old = [web, *web.children(recursive=True)]
@@ -286,8 +374,26 @@ def answers(server: Pixerve) -> bool:
         return False
 
 
+def test_a_second_signal_is_a_kill_that_no_job_is_blamed_for(again: Pixerve) -> None:
+    uid = post(again, another(PHOTO, "cut"), slow_job(1100))
+    worker = holder(again, uid)
+    assert again.process is not None
+    again.process.terminate()
+    wait_for(lambda: job_row(again, uid)["excused"], what="the beginning of the stop")
+    assert worker.is_running()
+
+    def insist() -> bool:
+        assert again.process is not None
+        again.process.terminate()
+        return again.process.poll() is not None
+
+    wait_for(insist, within_s=5, every_s=0.1, what="the end of the server")
+    assert family(again) == []
+    cut = job_row(again, uid)
+    assert (cut["state"], cut["excused"], cut["lost_leases"]) == ("processing", 1, 0)
+
+
 def test_the_port_is_free_after_the_stop(again: Pixerve) -> None:
-    assert again.stop() == 0
     with socket.create_server(("127.0.0.1", again.port)):
         pass
     assert family(again) == []

@@ -39,7 +39,10 @@ def on_poll():
     (folder / "pids.json").write_text(json.dumps(supervisor.pids()))
 
 supervisor = Supervisor(
-    [Part(name, tuple(argv), {"PART_NAME": name}) for name, argv in parts.items()],
+    [
+        Part(name, tuple(argv), {"PART_NAME": name}, relieves=name == "web")
+        for name, argv in parts.items()
+    ],
     grace_s=grace_s, on_poll=on_poll, poll_s=0.05,
 )
 sys.exit(supervisor.run())
@@ -71,6 +74,17 @@ POLITE = """
 def leave(*_):
     report('left'); sys.exit(0)
 signal.signal(signal.SIGTERM, leave); report('up'); time.sleep(600)
+"""
+# Takes its predecessor's place only when it is told to.
+RELIEF = """
+def leave(*_):
+    report('left'); sys.exit(0)
+signal.signal(signal.SIGTERM, leave); report('up')
+while 'REPLACES_PID' in os.environ and not (folder / 'ready').exists():
+    time.sleep(0.01)
+if 'REPLACES_PID' in os.environ:
+    os.kill(int(os.environ['REPLACES_PID']), signal.SIGTERM)
+time.sleep(600)
 """
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN); report('up'); time.sleep(600)"
 ONE_LINE_LIFE = "report('up'); sys.exit(0)"
@@ -308,6 +322,55 @@ def test_restart_is_immediate_and_a_failing_poll_is_only_logged(stage: Stage) ->
     second = stage.pid("web", count=2)
     assert "killed by SIGKILL; starting again in 0 s" in stage.log.read_text()
     wait_for(lambda: json.loads((stage.folder / "pids.json").read_text() or "0") == {"web": second})
+
+
+def test_a_renewal_asks_first_and_starts_anew_at_once(stage: Stage) -> None:
+    stage.start(cluster=POLITE, clerk=POLITE)
+    first = [stage.pid("cluster"), stage.pid("clerk")]
+    stage.process.send_signal(signal.SIGUSR2)
+    second = [stage.pid("cluster", count=2), stage.pid("clerk", count=2)]
+    assert [stage.pids("cluster", "left"), stage.pids("clerk", "left")] == [[first[0]], [first[1]]]
+    assert set(first).isdisjoint(second)
+    assert "exit code 0; starting again in 0 s" in stage.log.read_text()
+    assert stage.stop() == 0
+    assert not any(map(alive, stage.everybody()))
+
+
+def test_a_renewed_part_that_does_not_listen_is_killed_after_the_grace(stage: Stage) -> None:
+    stage.start(grace_s=0.3, cluster=DEAF)
+    first = stage.pid("cluster")
+    stage.process.send_signal(signal.SIGUSR2)
+    stage.pid("cluster", count=2)
+    assert not alive(first)
+    assert "killing cluster, which did not stop" in stage.log.read_text()
+
+
+def test_one_that_relieves_works_beside_its_predecessor_until_it_is_ready(stage: Stage) -> None:
+    stage.start(web=RELIEF)
+    first = stage.pid("web")
+    stage.process.send_signal(signal.SIGUSR2)
+    second = stage.pid("web", count=2)
+    assert alive(first)
+    stage.process.send_signal(signal.SIGUSR2)  # one renewal at a time
+    os.kill(second, signal.SIGKILL)
+    third = stage.pid("web", count=3)
+    assert alive(first)
+    (stage.folder / "ready").touch()
+    wait_for(lambda: stage.pids("web", "left") == [first])
+    wait_for(lambda: "ended: exit code 0; it was replaced" in stage.log.read_text())
+    wait_for(lambda: json.loads((stage.folder / "pids.json").read_text() or "0") == {"web": third})
+    assert stage.stop() == 0
+    assert not any(map(alive, stage.everybody()))
+
+
+def test_a_stop_in_the_middle_of_a_renewal_leaves_nobody(stage: Stage) -> None:
+    stage.start(web=RELIEF, cluster=POLITE)
+    stage.pid("web")
+    stage.process.send_signal(signal.SIGUSR2)
+    stage.pid("web", count=2)
+    assert stage.stop() == 0
+    assert len(stage.pids("web", "left")) == 2
+    assert not any(map(alive, stage.everybody()))
 
 
 def test_nobody_of_the_old_family_is_left_when_a_part_is_restarted(stage: Stage) -> None:

@@ -15,14 +15,14 @@ import yaml
 from dotenv import dotenv_values
 
 from pixerve_site.config import PREFIX, Config, unknown_names
-from pixerve_site.management.commands.serve import parts
+from pixerve_site.management.commands.serve import PARTS as NAMES
 from pixerve_site.version import VERSION
 from tests.deploy.containerfile import CONTAINERFILE, ROOT, parse, variables
 from tests.deploy.walk import context
 
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
-PARTS = {part.name for part in parts()}
+PARTS = set(NAMES)
 ARGUMENTS, STAGES = parse(CONTAINERFILE.read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "container" / "compose.yaml").read_text())
 OURS = {name: each for name, each in COMPOSE["services"].items() if "pixerve:" in each["image"]}

@@ -106,26 +106,43 @@ def test_a_new_cluster_gets_its_own_time(main_process: subprocess.Popen[bytes]) 
     assert [dog.look() for _ in range(2)] == [False, True]
 
 
+def test_a_process_that_is_stopped_for_long_kills_the_cluster(
+    main_process: subprocess.Popen[bytes],
+) -> None:
+    dog = Watchdog(stopped_s=0.3)
+    main_process.send_signal(signal.SIGSTOP)
+    wait_for(cluster.stopped_processes, what="the stop")
+    assert dog.look() is False
+    main_process.send_signal(signal.SIGCONT)
+    wait_for(lambda: not cluster.stopped_processes(), what="the going on")
+    assert dog.look() is False
+    assert dog._stopped == {}
+    main_process.send_signal(signal.SIGSTOP)
+    assert wait_for(dog.look, within_s=20)
+    assert main_process.wait(10) == -signal.SIGKILL
+    assert cluster.stopped_processes() == []
+
+
 def test_what_the_killed_cluster_held_is_excused(main_process: subprocess.Popen[bytes]) -> None:
     make_job()
     claim(leases.myself())
-    assert kill_cluster() is True
+    assert kill_cluster("a test") is True
     assert Job.objects.get().excused
 
 
 @pytest.mark.parametrize("owner", ["otherhost@0123abcd/1/1", "nonsense", ""])
 def test_no_cluster_of_ours_is_killed(owner: str) -> None:
-    assert kill_cluster() is False
+    assert kill_cluster("a test") is False
     cluster.pid_file().parent.mkdir(parents=True, exist_ok=True)
     cluster.pid_file().write_text(owner)
-    assert kill_cluster() is False
+    assert kill_cluster("a test") is False
 
 
 def test_a_pid_that_is_somebody_elses_by_now() -> None:
     host, pid, start = leases.myself().split("/")
     cluster.pid_file().parent.mkdir(parents=True)
     cluster.pid_file().write_text(f"{host}/{pid}/{int(start) - 1}")
-    assert kill_cluster() is False
+    assert kill_cluster("a test") is False
 
 
 # The loop

@@ -1,8 +1,10 @@
 """What a wake-up does: one job seen through, whatever happens on the way."""
 
+import errno
 import multiprocessing
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -169,6 +171,34 @@ def test_trouble_that_can_pass_is_tried_as_often_as_there_are_pauses() -> None:
         Job.objects.update(run_after=timezone.now())
     job = fails(claim(), HostingFailed("no space"))
     assert (job.state, job.error_code) == ("failed", "hosting_failed")
+
+
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """No more open files than there are."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    pipeline.converter.close()
+    open_now = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 2, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_machine_that_is_short_of_something_is_tried_again(few_files: None) -> None:
+    make_job()
+    job = claim()
+    pipeline.run(job)
+    job.refresh_from_db()
+    assert (job.state, job.error_code, job.attempts) == ("pending", "", 1)
+    assert job.run_after > timezone.now()
+
+
+def test_memory_that_is_missing_may_be_there_later() -> None:
+    assert pipeline._shortage(OSError(errno.EPERM, "no")) is None
+    for error in (MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory")):
+        short = pipeline._shortage(error)
+        assert short is not None
+        assert (short.code, short.retryable) == ("machine_short", True)
 
 
 @pytest.mark.parametrize(

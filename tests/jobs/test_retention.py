@@ -15,7 +15,9 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs import lifecycle, pipeline, retention, staging
-from jobs.models import CallbackState, Failure, HostedFile, Job, Reference, Success
+from jobs.clerk import Clerk
+from jobs.errors import Gone
+from jobs.models import CallbackState, Failure, HostedFile, Job, Reference, Rendition, Success
 from jobs.retention import Pruned, prune_jobs, prune_staging
 from tests.api.caller import Api, staged_folders, upload_token
 from tests.jobs.making import HOPPER, TRUNCATED, make_job, owe, picture, put_in_state
@@ -93,6 +95,51 @@ def test_nothing_is_kept_for_replay_where_the_owner_says_so(configure: Configure
     job = ended("failed", 0.001)
     assert prune_jobs().sources == 1
     assert not staging.folder(job.uid).exists()
+
+
+def test_beyond_the_budget_those_that_failed_first_go(configure: Configure) -> None:
+    jobs = [ended("failed", 5 - number, number) for number in range(4)]
+    size = jobs[0].source_bytes
+    configure(failed_keep_bytes=2 * size)
+    assert prune_jobs(dry_run=True) == Pruned(sources=2)
+    Clerk().tick()
+    assert [staging.source_path(job.uid).exists() for job in jobs] == [False, False, True, True]
+    with pytest.raises(Gone) as caught:
+        lifecycle.replay(jobs[0])
+    assert caught.value.code == "source_gone"
+    lifecycle.replay(jobs[2])
+    assert prune_jobs() == Pruned()
+
+
+def test_files_that_wait_for_their_delivery_count_for_the_budget(configure: Configure) -> None:
+    jobs = [ended("failed", 5 - number, number, made_by=1) for number in range(2)]
+    for job in jobs:
+        fields = {"format": "jpg", "width": 1, "height": 1, "bytes": 1000, "sha256": "0"}
+        Rendition.objects.create(job=job, name="a", key=f"a{job.pk}", **fields)
+    configure(failed_keep_bytes=1500)
+    assert prune_jobs() == Pruned(sources=1)
+    assert [Job.objects.get(pk=job.pk).has_source for job in jobs] == [False, True]
+    configure(failed_keep_bytes=0)
+    assert prune_jobs() == Pruned(sources=1)
+
+
+def test_a_replay_before_the_budget_is_kept_wins(configure: Configure) -> None:
+    configure(failed_keep_bytes=0)
+    job = ended("failed", 1)
+    seen = retention.over_budget()
+    lifecycle.replay(job)
+    assert [retention._forget_source(each) for each in seen] == [False]
+    assert staging.source_path(job.uid).exists()
+    # Nor does it matter to a job that has failed once more meanwhile.
+    put_in_state(job, "failed")
+    assert [retention._forget_source(each) for each in seen] == [False]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="a plan of SQLite")
+def test_the_clerk_asks_for_the_budget_by_an_index() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {retention._KEPT_BYTES}")
+        assert "job_kept" in str(cursor.fetchall())
 
 
 def test_references_go_only_when_unused() -> None:

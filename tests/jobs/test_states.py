@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from jobs import lifecycle, outcomes, transitions
+from jobs import lifecycle, outcomes, retention, staging, transitions
 from jobs.errors import Conflict, Gone
 from jobs.models import Job
 from jobs.outcomes import Product
@@ -180,6 +182,69 @@ def test_prune_before_replay() -> None:
     with pytest.raises(Gone) as caught:
         lifecycle.replay(job)
     assert caught.value.code == "source_gone"
+
+
+def test_replay_before_prune() -> None:
+    job = put_in_state(make_job(), "failed")
+    doomed = Job.objects.get(pk=job.pk)
+    lifecycle.replay(job)
+    assert not retention._forget_source(doomed)
+    assert state_of(job) == "pending"
+    assert staging.source_path(job.uid).exists()
+
+
+def test_prune_before_replay_by_one_who_saw_the_source() -> None:
+    seen = put_in_state(make_job(), "failed")
+    assert retention._forget_source(Job.objects.get(pk=seen.pk))
+    assert not transitions.replay(seen)
+    assert state_of(seen) == "failed"
+
+
+@pytest.mark.parametrize("end", ["finish", "fail"])
+def test_a_duplicate_before_the_end(end: str) -> None:
+    make_job()
+    holder = claim()
+    with pytest.raises(Conflict) as caught:
+        make_job()
+    assert caught.value.code == "duplicate_in_flight"
+    assert VERBS[end][0](holder)
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize("end", ["finish", "fail"])
+def test_the_end_before_a_duplicate(end: str) -> None:
+    first = make_job()
+    assert VERBS[end][0](claim())
+    second = make_job()
+    assert second.reference_id == first.reference_id
+    assert [state_of(job) for job in (first, second)][1] == "pending"
+
+
+@pytest.mark.parametrize("end", ["finish", "fail"])
+def test_an_end_after_a_duplicate_was_refused_and_before_it_looks_why(end: str) -> None:
+    make_job()
+    holder = claim()
+    acted: list[bool] = []
+
+    def wrapper(execute: Callable[..., Any], sql: str, *args: object) -> Any:
+        if not acted and sql.startswith("SELECT") and "sha256" in sql and "state" in sql:
+            acted.append(VERBS[end][0](holder))
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(wrapper):
+        assert make_job().state == "pending"
+    assert acted == [True]
+
+
+def test_cancel_of_a_job_that_was_reaped_meanwhile() -> None:
+    make_job()
+    holder = claim()
+    with pytest.raises(Conflict):
+        lifecycle.cancel(holder)
+    assert transitions.put_back(holder)
+    lifecycle.cancel(holder)
+    assert not transitions.finish(holder)
+    assert state_of(holder) == "cancelled"
 
 
 def test_updated_at_follows_each_move() -> None:

@@ -19,7 +19,7 @@ from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.files import locked
 from pixerve_site.first_run import NewAdmin
 from pixerve_site.parts import Part
-from pixerve_site.ports import port_problem
+from pixerve_site.ports import listening, port_problem
 from pixerve_site.supervisor import Supervisor
 
 TRIAL_SUBJECT = "trial"
@@ -32,15 +32,21 @@ TRIAL_JOB = {
     "directHost": True,
     "subDir": "trial",
 }
+ANSWER_S = 0.2  # the socket listens before anybody answers, and the supervisor must not wait
 SAMPLE = PROJECT_ROOT / "tests" / "images" / "imn_large.jpg"
 
 
-def parts() -> list[Part]:
-    """The programs of one machine."""
+PARTS = ("web", "cluster", "clerk")
+
+
+def programs(listener: int | None) -> list[Part]:
+    """The programs of one machine. `listener` is the socket that the web processes answer on: it
+    is open as long as we are, so that who connects while one is replaced waits for the next."""
     manage = (sys.executable, str(PROJECT_ROOT / "manage.py"))
     gunicorn = (sys.executable, "-m", "gunicorn", "--config", "python:pixerve_site.gunicorn")
+    web = (*gunicorn, "--bind", f"fd://{listener}", "pixerve_site.wsgi:application")
     return [
-        Part("web", (*gunicorn, "pixerve_site.wsgi:application")),
+        *([Part("web", web, fds=(listener,), relieves=True)] if listener is not None else []),
         Part("cluster", (*manage, "cluster")),
         Part("clerk", (*manage, "clerk")),
     ]
@@ -51,15 +57,13 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # handle() turns them into one line
 
     def add_arguments(self, parser: CommandParser) -> None:
-        names = [part.name for part in parts()]
         parser.add_argument(
-            "parts", nargs="*", metavar="PART", help=f"{', '.join(names)}; all of them by default"
+            "parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them by default"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         os.chdir(PROJECT_ROOT)
-        chosen = self._chosen(options["parts"])
-        self._parts = {part.name for part in chosen}
+        self._parts = self._chosen(options["parts"])
         self._check_settings()
         with ExitStack() as held:
             if "cluster" in self._parts:
@@ -70,20 +74,27 @@ class Command(BaseCommand):
                 made = self._prepare()
             except OperationalError as error:
                 raise CommandError(f"the database is not there: {_one_line(error)}") from None
-            supervisor = Supervisor(
-                chosen,
-                grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
-                on_poll=Greeting(self.stdout.write, made) if "web" in self._parts else None,
-            )
-            code = supervisor.run()
+            code = self._supervise(held, made)
             self._excuse()
         sys.exit(code)
 
-    def _chosen(self, names: list[str]) -> list[Part]:
-        known = {part.name: part for part in parts()}
-        if strangers := [name for name in names if name not in known]:
-            raise CommandError(f"{strangers[0]} is no part; there are {', '.join(known)}")
-        return [part for name, part in known.items() if name in names or not names]
+    def _chosen(self, names: list[str]) -> set[str]:
+        if strangers := [name for name in names if name not in PARTS]:
+            raise CommandError(f"{strangers[0]} is no part; there are {', '.join(PARTS)}")
+        return set(names or PARTS)
+
+    def _supervise(self, held: ExitStack, made: NewAdmin | None) -> int:
+        listener = greeting = None
+        if "web" in self._parts:
+            address = settings.PIXERVE.host, settings.PIXERVE.port
+            listener = held.enter_context(listening(*address)).fileno()
+            greeting = Greeting(self.stdout.write, made)
+        supervisor = Supervisor(
+            [each for each in programs(listener) if each.name in self._parts],
+            grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
+            on_poll=greeting,
+        )
+        return supervisor.run()
 
     def _excuse(self) -> None:
         """Who did not end in time was cut by us: that is not held against its job."""
@@ -107,12 +118,16 @@ class Command(BaseCommand):
         """Two clusters on one data folder would steal each other's bell."""
         folder = Path(settings.PIXERVE.data_dir)
         try:
-            held.enter_context(locked(folder / "serve.lock", wait=False))
+            lock = held.enter_context(locked(folder / "serve.lock", wait=False))
         except BlockingIOError:
             raise CommandError(
                 f"another Pixerve is running on {folder}; end it, or set PIXERVE_DATA_DIR to"
                 " another folder"
             ) from None
+        # For whoever wants to send us a signal.
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
 
     def _prepare(self) -> NewAdmin | None:
         for path in settings.KEYS.made:
@@ -157,7 +172,7 @@ class Greeting:
         request = urllib.request.Request(url, headers={"Host": "localhost"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=1):
+            with opener.open(request, timeout=ANSWER_S):
                 return True
         except urllib.error.HTTPError:
             return True  # it answers; ALLOWED_HOSTS may not know this name

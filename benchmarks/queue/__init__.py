@@ -1,0 +1,1 @@
+"""What the queue costs, by the number of jobs in its table."""
