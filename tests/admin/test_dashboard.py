@@ -136,6 +136,7 @@ def test_checks_in_words(make_job: MakeJob) -> None:
         (leases.owner_of(2**22 + 1), False),
         ("of-another-container@00000000.1/1/1", True),
     ],
+    ids=["this process", "a dead one", "of another container"],
 )
 def test_workers_that_died_are_no_health(owner: str, alive: bool, db: None) -> None:
     path = cluster.pid_file()
