@@ -5,7 +5,7 @@ PYTHON_IN_VENV := .venv/bin/python
 
 # Much of the time of the tests is waiting for processes and peers. Files are handed out whole, some of them
 # together (tests/together.py), because they share servers, and in their order, because the slow ones come first.
-SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 
 # Each recipe that checks something starts with this: nothing of the caller's settings leaks in, no
 # terminal is read, and all that is written goes to a folder that is removed at the end.
