@@ -3,6 +3,7 @@
 Credential ◀── by key ── CredentialChange (append-only; outlives what it tells of)
 """
 
+import re
 import uuid
 
 from django.core.validators import RegexValidator
@@ -41,6 +42,15 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} ({self.type})"
+
+
+def by_key(key: str) -> models.QuerySet[Credential]:
+    """The credential of that key, or none. What is no key is not asked for: the database may not
+    even take it as a text."""
+    known = (
+        Credential.objects.all() if re.fullmatch(KEY_PATTERN, key) else Credential.objects.none()
+    )
+    return known.filter(key=key)
 
 
 class Action(models.TextChoices):

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from credentials import secret
 from credentials.errors import UnknownCredential
-from credentials.models import Credential
+from credentials.models import Credential, by_key
 from credentials.sealing import Unreadable
 from delivery.destination import Destination
 
@@ -20,7 +20,7 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 
 def _find(kind: str, key: str, subject: str) -> Credential:
     """Foreign ones are as unknown as those that do not exist: nobody learns others' keys."""
-    found = Credential.objects.filter(key=key, type=kind, owner__in=["", subject]).first()
+    found = by_key(key).filter(type=kind, owner__in=["", subject]).first()
     if found is None:
         raise UnknownCredential(
             f"no {kind} credential with the key {key!r} is registered for {subject!r}"

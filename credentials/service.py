@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from credentials import fields, options, secret, usage
 from credentials.errors import InUse, KeyTaken, UnknownCredential
-from credentials.models import KEY_PATTERN, MAX_OWNER, Action, Credential, CredentialChange
+from credentials.models import KEY_PATTERN, MAX_OWNER, Action, Credential, CredentialChange, by_key
 from credentials.options import Parsed, wrong
 from credentials.sealing import Unreadable
 
@@ -21,7 +21,7 @@ MAX_WHO = 150
 
 def find(key: str) -> Credential:
     """Raises UnknownCredential."""
-    return _get(Credential.objects.filter(key=key), key)
+    return _get(by_key(key), key)
 
 
 def _get(rows: Any, key: str) -> Credential:
@@ -58,7 +58,7 @@ def change(
     InvalidCredential.
     """
     with transaction.atomic():
-        found = _get(Credential.objects.select_for_update().filter(key=key), key)
+        found = _get(by_key(key).select_for_update(), key)
         changed = _change_data(found, data) if data else []
         if owner is not None and owner != found.owner:
             check_owner(owner)
@@ -75,7 +75,7 @@ def change(
 def delete(key: str, *, who: str) -> None:
     """Raises UnknownCredential, InUse."""
     with transaction.atomic():
-        found = _get(Credential.objects.select_for_update().filter(key=key), key)
+        found = _get(by_key(key).select_for_update(), key)
         users, more = usage.users(found)
         if users:
             raise InUse(users, more)

@@ -23,6 +23,8 @@ class DeliveryError(Exception):
     """A delivery did not happen; ``permanent`` says that trying again cannot help."""
 
     def __init__(self, code: str, message: str, permanent: bool = False) -> None:
+        # Of what a store says, only what a log, a page and a database take as one line.
+        message = "".join(sign if sign.isprintable() else " " for sign in message)
         super().__init__(code, message, permanent)
         self.code = code
         self.message = message

@@ -6,6 +6,7 @@ pusher waits on the queue's bell while none is. All other tasks (schedules) are 
 django-q2's database broker.
 """
 
+import logging
 import time
 from functools import cache
 
@@ -16,6 +17,8 @@ from django_q.conf import Conf
 from django_q.signing import SignedPackage
 
 from jobs import bells, queue
+
+log = logging.getLogger("pixerve.cluster")
 
 WAKE = "jobs.pipeline.wake"
 STORED_EVERY_S = 5.0
@@ -39,11 +42,15 @@ class JobBroker(ORM):  # type: ignore[misc]
     def dequeue(self) -> list[tuple[int | None, str]] | None:
         """One wake-up, or stored tasks, or None after waiting for the bell or the poll time."""
         db.close_old_connections()
-        if self._stored_task_waits():
-            found: list[tuple[int | None, str]] | None = super().dequeue()
-            return found
-        if queue.any_runnable():
-            return [(None, _wake_up())]
+        try:
+            if self._stored_task_waits():
+                found: list[tuple[int | None, str]] | None = super().dequeue()
+                return found
+            if queue.any_runnable():
+                return [(None, _wake_up())]
+        except db.Error as error:
+            # django-q2 would end the pusher, and with it the cluster and what its workers make.
+            log.warning("the database is away; looking again: %s", str(error).strip())
         bells.queue.wait(Conf.POLL)
         return None
 

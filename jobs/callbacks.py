@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from credentials.sealing import Unreadable, unseal
 from delivery import retry, webhook
-from jobs import bells, leases
+from jobs import bells, leases, outages
 from jobs.intake import headers_purpose
 from jobs.models import Callback, CallbackAttempt, CallbackState
 from jobs.spec import callback_policy
@@ -66,7 +67,9 @@ def reclaim_orphans() -> int:
 def replay(callbacks: QuerySet[Callback]) -> int:
     """Send them now, whatever became of them, with the whole schedule before them; returns how
     many. One that is being sent at this moment is left alone."""
-    count = callbacks.exclude(state=CallbackState.SENDING).update(
+    # By id, as an UPDATE that joins would not look again at a state that it had to wait for.
+    rows = Callback.objects.filter(pk__in=callbacks.order_by().values("pk"))
+    count = rows.exclude(state=CallbackState.SENDING).update(
         state=CallbackState.WAITING,
         next_at=timezone.now(),
         finished_at=None,
@@ -79,7 +82,7 @@ def replay(callbacks: QuerySet[Callback]) -> int:
 def send_now(callback: Callback) -> webhook.Attempt:
     """POST a claimed callback once and note what came of it."""
     attempt = _post(callback)
-    _note(callback, attempt)
+    note(callback, attempt)
     return attempt
 
 
@@ -130,21 +133,24 @@ def _next_state(number: int, attempt: webhook.Attempt) -> dict[str, object]:
     }
 
 
-def _note(callback: Callback, attempt: webhook.Attempt) -> None:
+def note(callback: Callback, attempt: webhook.Attempt) -> None:
+    """Write what came of an attempt. Done twice, it is written once."""
     number = callback.attempts_made + 1
     with transaction.atomic():
-        CallbackAttempt.objects.create(
-            callback=callback,
-            number=number,
-            status=attempt.status,
-            duration_s=round(attempt.duration_s, 3),
-            error=(attempt.error or "")[:MAX_ERROR],
-        )
-        Callback.objects.filter(pk=callback.pk, fence=callback.fence).update(
+        noted = Callback.objects.filter(pk=callback.pk, fence=callback.fence).update(
             attempts_made=number,
             owner="",
+            fence=F("fence") + 1,
             **_next_state(number - callback.attempts_before, attempt),
         )
+        if noted or not CallbackAttempt.objects.filter(callback=callback, number=number).exists():
+            CallbackAttempt.objects.create(
+                callback=callback,
+                number=number,
+                status=attempt.status,
+                duration_s=round(attempt.duration_s, 3),
+                error=(attempt.error or "")[:MAX_ERROR],
+            )
     if not attempt.ok:
         log.warning("callback %s, attempt %d: %s", callback.event.message_id, number, attempt.error)
 
@@ -158,10 +164,12 @@ class Sender:
         self._threads = threads
         self._each = each
         self._running: dict[Future[None], str] = {}
+        self._unwritten: deque[tuple[Callback, webhook.Attempt]] = deque()
         self._owner = leases.myself()
 
     def send_due(self) -> int:
         """Start sending what is due, as far as threads are free; returns how many."""
+        self._write_the_rest()
         reclaim_orphans()
         self._running = {future: to for future, to in self._running.items() if not future.done()}
         started = 0
@@ -182,14 +190,27 @@ class Sender:
 
     def _send(self, callback: Callback) -> None:
         try:
-            send_now(callback)
+            attempt = _post(callback)
+            try:
+                note(callback, attempt)
+            except outages.AWAY:
+                log.exception("callback %s could not be noted yet", callback.event.message_id)
+                self._unwritten.append((callback, attempt))
         except Exception:
-            log.exception(
-                "callback %s could not be noted; it will be sent again", callback.event.message_id
-            )
+            log.exception("callback %s could not be sent", callback.event.message_id)
         finally:
             connection.close()
             bells.clerk.ring()  # a thread is free: the next one need not wait for the tick
+
+    def _write_the_rest(self) -> None:
+        """What the database did not take when it was sent. Raises where it is still away."""
+        while self._unwritten:
+            sent = self._unwritten.popleft()
+            try:
+                note(*sent)
+            except outages.AWAY:
+                self._unwritten.appendleft(sent)
+                raise
 
     def close(self) -> None:
         """Wait for the requests under way; each is bounded by its deadline."""

@@ -13,9 +13,8 @@ import time
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import close_old_connections
 
-from jobs import bells, cluster, leases, outcomes, queue, retention
+from jobs import bells, cluster, leases, outages, outcomes, queue, retention
 from jobs.callbacks import Sender
 from jobs.models import Job
 from jobs.sending import Postman
@@ -115,7 +114,9 @@ class Clerk:
                 self.tick()
             except DatabaseError:
                 log.exception("the database is away; trying again")
-                close_old_connections()
+                outages.forget_connection()
+                # Nobody could be seen meanwhile: time spent so is nobody's silence.
+                self._reaper, self._watchdog = leases.Reaper(), Watchdog()
             bells.clerk.wait(TICK_S)
         self._postman.close()
         self._sender.close()

@@ -3,6 +3,9 @@
 The job's worker makes the first try of each while it holds the job's lease; what must be tried
 again is the clerk's. Whoever notes the last one ends the job, in the same transaction, with the
 job's row locked: exactly one does.
+
+An UPDATE here never joins tables. Django would put such a WHERE into a subquery, and PostgreSQL,
+after it has waited for a row, judges only the conditions outside of it anew.
 """
 
 import random
@@ -39,7 +42,13 @@ UNDER_WAY = (DeliveryState.WAITING, DeliveryState.SENDING)
 
 def of(job: Job) -> QuerySet[Delivery]:
     """The job's deliveries, by rendition."""
-    return Delivery.objects.filter(rendition__job=job).order_by("rendition_id", "id")
+    mine = Rendition.objects.filter(job=job)
+    return Delivery.objects.filter(rendition__in=mine).order_by("rendition_id", "id")
+
+
+def _unheld() -> QuerySet[Rendition]:
+    """Those of jobs that no worker holds."""
+    return Rendition.objects.filter(job__owner="", job__state=State.PROCESSING)
 
 
 def source_of(job: Job, name: str) -> Path:
@@ -257,8 +266,7 @@ def due(beyond: Iterable[str] = ()) -> QuerySet[Delivery]:
 def claim(delivery: Delivery, owner: str) -> bool:
     """Make `owner` the only sender of this row."""
     rows = Delivery.objects.filter(pk=delivery.pk, state=delivery.state, fence=delivery.fence)
-    rows = rows.filter(rendition__job__owner="", rendition__job__state=State.PROCESSING)
-    taken = rows.update(
+    taken = rows.filter(rendition__in=_unheld()).update(
         state=DeliveryState.SENDING,
         owner=owner,
         fence=F("fence") + 1,
@@ -270,7 +278,7 @@ def claim(delivery: Delivery, owner: str) -> bool:
 
 def reclaim_orphans() -> int:
     """Make those wait again whose clerk died on this host."""
-    sending = Delivery.objects.filter(state=DeliveryState.SENDING, rendition__job__owner="")
+    sending = Delivery.objects.filter(state=DeliveryState.SENDING, rendition__in=_unheld())
     owners = set(sending.values_list("owner", flat=True))
     dead = [owner for owner in owners if leases.is_dead(owner)]
     return sending.filter(owner__in=dead).update(

@@ -10,15 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from jobs import bells, rows
+from jobs import bells, locks, rows
 from jobs.models import Callback, CallbackState, Event, EventType, Job
 
 # What clients of the original were never told of, they are told of only when they ask for it.
 DEFAULT_TYPES = (EventType.COMPLETED, EventType.FAILED)
-_LOCK = 0x7069_7865  # any number that nobody else locks
 
 
 def tell(job: Job, kind: EventType, *, file_count: int = 0, **more: Any) -> None:
@@ -43,7 +42,9 @@ def tell(job: Job, kind: EventType, *, file_count: int = 0, **more: Any) -> None
         "payload": payload,
         "at": timezone.now(),
     }
-    _stand_in_line()
+    # Ids are handed out at once, rows are seen from COMMIT on: without this a reader could pass by
+    # an id that appears later.
+    locks.hold(locks.Lock.EVENTS)
     pk = rows.insert_one(Event, event)
     if wanted(job.spec, kind):
         _owe(job, pk)
@@ -73,15 +74,3 @@ def _owe(job: Job, event_id: int) -> None:
     }
     rows.insert(Callback, [callback])
     transaction.on_commit(bells.clerk.ring)
-
-
-def _stand_in_line() -> None:
-    """Let events become visible in the order of their ids.
-
-    SQLite has one writer at a time. PostgreSQL hands out ids at once and shows rows at COMMIT, so
-    a reader could pass by an id that appears later: there, who has a number holds this lock until
-    its COMMIT.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])

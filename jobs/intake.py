@@ -2,9 +2,10 @@
 
 import threading
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, count
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from credentials import resolver
 from credentials.sealing import seal
@@ -21,15 +22,18 @@ from jobs.states import IN_FLIGHT
 
 _ATTEMPTS = 5
 
-# SQLite has one writer: threads that queue here wait for microseconds, where its own busy handler
-# would have them sleep for milliseconds.
-_accepting = threading.Lock()
+_one_writer = threading.Lock()
 
 # Most uploads are the first of their content: one statement then looks and takes.
 _TAKE = f"""
 INSERT INTO {Reference._meta.db_table} (name, sha256, subject)
 VALUES (%(sha256)s, %(sha256)s, %(subject)s) ON CONFLICT DO NOTHING
 """  # noqa: S608 - no value of a caller is in it
+
+
+class Unconfirmed(OperationalError):
+    """The database went away at COMMIT: whether there is a job now, nobody can say. If there is,
+    it needs what is staged; if not, staging is swept in its own time."""
 
 
 def outputs(spec: JobSpec, reference: str, stem: str, source_format: str) -> tuple[Variant, ...]:
@@ -84,9 +88,10 @@ def _reference(sha256: str, subject: str) -> str:
     """This subject's name for this content, allocated where it has none."""
     if _first(sha256, subject):
         return sha256
-    known = dict(
-        Reference.objects.select_for_update().filter(sha256=sha256).values_list("subject", "name")
-    )
+    same = Reference.objects.select_for_update().filter(sha256=sha256).order_by("pk")
+    # Twice: whoever waits for the first one's row here has not seen what was added meanwhile.
+    same.filter(pk=sha256).first()
+    known = dict(same.values_list("subject", "name"))
     if subject in known:
         return known[subject]
     taken = set(known.values())
@@ -135,20 +140,41 @@ def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Job:
     return job
 
 
+def _accept(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Job:
+    job, session = None, None
+    try:
+        with _in_line(), transaction.atomic():
+            session = connection.connection
+            job = _insert(staged, spec, subject, stem)
+    except OperationalError as error:
+        # Django may have connected anew by now. Over a session that stands, a refusal is one.
+        stands = connection.connection is session and connection.is_usable()
+        if job is not None and not stands:
+            raise Unconfirmed(*error.args) from error
+        raise
+    return job
+
+
+def _in_line() -> AbstractContextManager[object]:
+    """SQLite has one writer: threads that queue here wait for microseconds, where its own busy
+    handler would have them sleep for milliseconds."""
+    return _one_writer if connection.vendor == "sqlite" else nullcontext()
+
+
 def _in_flight(sha256: str, subject: str) -> bool:
     return Job.objects.filter(sha256=sha256, subject=subject, state__in=IN_FLIGHT).exists()
 
 
 def accept(staged: Staged, spec: JobSpec, subject: str) -> Job:
-    """Make the job. On any error nothing is stored, and the caller discards what is staged.
+    """Make the job. On any error but Unconfirmed nothing is stored, and the caller discards what is
+    staged.
 
     Raises Conflict where the subject's job with this content is still in flight, InvalidSpec.
     """
     stem = names.safe_stem(staged.upload_name)
     for attempt in range(_ATTEMPTS):
         try:
-            with _accepting, transaction.atomic():
-                return _insert(staged, spec, subject, stem)
+            return _accept(staged, spec, subject, stem)
         except IntegrityError:
             if _in_flight(staged.sha256, subject):
                 break

@@ -14,6 +14,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from jobs.fields import VerbatimJSONField
 from jobs.states import IN_FLIGHT, Stage, State
 
 # Before any clock: a job that nobody delayed is runnable whatever the clock says now or said then.
@@ -66,7 +67,7 @@ class Job(models.Model):
     turn = models.BigIntegerField(default=0)
     run_after = models.DateTimeField(default=AT_ONCE)
 
-    spec = models.JSONField()
+    spec = VerbatimJSONField()
     sealed_headers = models.TextField(blank=True, default="", editable=False)
     upload_name = models.CharField(max_length=255)
     stem = models.CharField(max_length=64)
@@ -85,8 +86,8 @@ class Job(models.Model):
 
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField()
-    warnings = models.JSONField(default=list, blank=True)
-    timings = models.JSONField(default=dict, blank=True)
+    warnings = VerbatimJSONField(default=list, blank=True)
+    timings = VerbatimJSONField(default=dict, blank=True)
     error_code = models.CharField(max_length=64, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
 
@@ -256,7 +257,7 @@ class Record(models.Model):
 
     subject = models.CharField(max_length=255)
     timestamp = models.DateTimeField(default=timezone.now, db_index=True)
-    job_data = models.JSONField()
+    job_data = VerbatimJSONField()
 
     class Meta:
         abstract = True
@@ -307,7 +308,7 @@ class Event(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
     subject = models.CharField(max_length=255)
     type = models.CharField(max_length=32, choices=EventType.choices)
-    payload = models.JSONField()
+    payload = VerbatimJSONField()
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:

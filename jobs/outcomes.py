@@ -75,7 +75,7 @@ def fail(job: Job, code: str, message: str, **told: Any) -> bool:
 
     `told` goes into the callback.
     """
-    message = message[:MAX_MESSAGE]
+    message = message.replace("\0", "")[:MAX_MESSAGE]  # which PostgreSQL takes in no text
     with transaction.atomic():
         if not transitions.fail(job, code, message):
             return False

@@ -3,12 +3,13 @@
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -18,7 +19,18 @@ from encoders.converter import Converter
 from encoders.errors import PictureError
 from encoders.limits import Limits
 from encoders.plan import Outcome, Plan, Rendition
-from jobs import cluster, deliveries, house, intake, leases, names, outcomes, staging, transitions
+from jobs import (
+    cluster,
+    deliveries,
+    house,
+    intake,
+    leases,
+    names,
+    outages,
+    outcomes,
+    staging,
+    transitions,
+)
 from jobs.leases import LeaseLost
 from jobs.models import Job
 from jobs.models import Rendition as RenditionRow
@@ -34,6 +46,7 @@ MAX_CRASHES = 2
 BACKOFF_S = (5, 30, 120)  # between tries of a job whose trouble can pass
 NOT_OURS = "job %s was given to somebody else meanwhile"
 TICK_S = 1.0
+T = TypeVar("T")
 SHOW_PROGRESS_S = 1.0  # shorter jobs are over before anybody asks how far they are
 
 converter = Converter(roots=house.roots, budget=house.budget)
@@ -47,7 +60,12 @@ def wake() -> None:
     """One wake-up: see the best runnable job through, if there is one."""
     if cluster.stopping():
         return
-    job = transitions.claim_best(leases.myself())
+    try:
+        job = transitions.claim_best(leases.myself())
+    except outages.AWAY as error:
+        # The broker will find the job again; had the claim happened, its lease would run out.
+        log.warning("the database is away; nothing was claimed: %s", str(error).strip())
+        return
     if job is not None:
         run(job)
 
@@ -58,19 +76,34 @@ def run(job: Job) -> None:
         if job.spec.get("storageKeys"):
             _make_and_deliver(job)
         else:
-            outcomes.complete(job, _make(job))
+            product = _make(job)
+            _insist(lambda: outcomes.complete(job, product))
             log.info("job %s completed", job.uid)
     except LeaseLost:
         log.warning(NOT_OURS, job.uid)
     except HandedBack:
         transitions.put_back(job, attempts=F("attempts") - 1)
-    except OperationalError:
+    except outages.AWAY:
         log.exception("job %s: the database did not take the outcome; it will run again", job.uid)
+        _give_back(job)
     except (PictureError, DeliveryError) as error:
         _fail_or_try_again(job, error)
     except Exception:
         log.exception("job %s failed by a fault of ours", job.uid)
-        outcomes.fail(job, "internal_error", "an internal error; the log has the details")
+        message = "an internal error; the log has the details"
+        _insist(lambda: outcomes.fail(job, "internal_error", message))
+
+
+def _insist(write: Callable[[], T]) -> T:
+    return outages.insist(write, unless=cluster.stopping)
+
+
+def _give_back(job: Job) -> None:
+    """Back to the queue at once when the database is back; else the lease runs out by itself."""
+    try:
+        _insist(lambda: transitions.put_back(job, attempts=F("attempts") - 1))
+    except outages.AWAY:
+        log.warning("job %s: its lease has to run out", job.uid)
 
 
 def _make(job: Job) -> Product:
@@ -192,12 +225,12 @@ def _host(
 
 def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:
     if error.code == CRASHED and job.crashes + 1 < MAX_CRASHES:
-        noted = transitions.put_back(job, crashes=F("crashes") + 1)
+        noted = _insist(lambda: transitions.put_back(job, crashes=F("crashes") + 1))
     elif error.code != CRASHED and _can_pass(error) and job.attempts <= len(BACKOFF_S):
         pause = timedelta(seconds=BACKOFF_S[job.attempts - 1])
-        noted = transitions.put_back(job, run_after=timezone.now() + pause)
+        noted = _insist(lambda: transitions.put_back(job, run_after=timezone.now() + pause))
     else:
-        noted = outcomes.fail(job, error.code, error.message)
+        noted = _insist(lambda: outcomes.fail(job, error.code, error.message))
     # A former holder stumbles over what the new one has moved; that says nothing about the job.
     if noted:
         log.warning("job %s: %s: %s", job.uid, error.code, error.message)
@@ -245,8 +278,9 @@ class Pulse:
         """Renew the lease now, and write progress and `changes`. Raises LeaseLost."""
         try:
             leases.renew(self._job, done=self.done, **changes)
-        except OperationalError:
+        except outages.AWAY:
             # A database that is locked for a while is no reason to cut a healthy job.
             log.warning("job %s: a beat was not taken by the database", self._job.uid)
+            outages.forget_connection()
         self._written = self.done
         self._next = time.monotonic() + leases.BEAT_S

@@ -7,6 +7,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from jobs import locks
 from jobs.models import Job
 from jobs.states import State
 
@@ -46,8 +47,11 @@ def next_turn(subject: str, priority: int) -> int:
     """The place in the queue that makes subjects take turns, for a job that becomes pending.
 
     Nobody starts behind another's backlog: a subject with nothing waiting gets the turn that is
-    being served, one with a backlog gets the turn after its own last.
+    being served, one with a backlog gets the turn after its own last. Call it in the transaction
+    that writes the turn.
     """
+    # Uploads of one subject at the same moment would all come after the same one.
+    locks.hold(locks.Lock.TURNS, subject)
     asked: dict[str, Any] = {"subject": subject, "priority": priority, "now": timezone.now()}
     with connection.cursor() as cursor:
         cursor.execute(_TURNS, asked)

@@ -78,7 +78,9 @@ def _forget_jobs() -> int:
     while jobs := list(expired_jobs()[:BATCH]):
         rows = Job.objects.filter(pk__in=[job.pk for job in jobs])
         with transaction.atomic():
-            expired_jobs().filter(pk__in=rows.values("pk")).delete()
+            # A delete goes by the ids alone; with the rows locked nobody replays one meanwhile.
+            still = expired_jobs().select_for_update(of=("self",)).filter(pk__in=rows.values("pk"))
+            rows.filter(pk__in=list(still.order_by("pk").values_list("pk", flat=True))).delete()
         # One that was replayed at this moment is still there, and needs its source.
         staying = set(rows.values_list("pk", flat=True))
         for job in jobs:
@@ -92,7 +94,7 @@ def _forget_references() -> int:
     count = 0
     while names := list(unused_references().values_list("pk", flat=True)[:BATCH]):
         with transaction.atomic():
-            locked = Reference.objects.select_for_update().filter(pk__in=names)
+            locked = Reference.objects.select_for_update().filter(pk__in=names).order_by("pk")
             still = unused_references().filter(pk__in=[each.pk for each in locked])
             removed, _ = still.delete()
         if not removed:

@@ -18,7 +18,7 @@ from delivery.addresses import AddressPolicy
 from delivery.carrier import Carried, Carrier, Parcel
 from delivery.destination import Destination
 from delivery.errors import DeliveryError
-from jobs import bells, cluster, deliveries, leases, storages, transitions
+from jobs import bells, cluster, deliveries, leases, outages, storages, transitions
 from jobs.models import Delivery, DeliveryState, Job
 
 log = logging.getLogger("pixerve.deliveries")
@@ -177,6 +177,7 @@ class Postman:
         self._each = each
         self._carrier = _carrier(threads, on_done=bells.clerk.ring)
         self._bag = _Bag(self._carrier)
+        self._ended: deque[tuple[Delivery, Carried]] = deque()
         self._owner = leases.myself()
 
     def send_due(self) -> int:
@@ -218,11 +219,18 @@ class Postman:
         return True
 
     def _write(self, found: Iterable[tuple[Delivery, Carried]]) -> None:
-        for delivery, carried in found:
-            with _alone(delivery.rendition.job) as job:
-                if deliveries.note(delivery, carried):
-                    storages.note([carried])
-                    deliveries.conclude(job)
+        """Note these; what a database that is away does not take now, it is given the next time."""
+        self._ended.extend(found)
+        while self._ended:
+            delivery, carried = self._ended.popleft()
+            try:
+                with _alone(delivery.rendition.job) as job:
+                    if deliveries.note(delivery, carried):
+                        storages.note([carried])
+                        deliveries.conclude(job)
+            except outages.AWAY:
+                self._ended.appendleft((delivery, carried))
+                raise
 
     def close(self) -> None:
         """Wait a while for the uploads under way; what is cut is sent again by the next clerk."""

@@ -50,8 +50,9 @@ def admit(key: str) -> bool:
 
 
 def close(keys: Iterable[str]) -> None:
-    """Let these be tried at once."""
-    StorageHealth.objects.filter(pk__in=set(keys)).update(**vars(breaker.CLOSED))
+    """Let these be tried at once. Rows are locked in the order of `note`."""
+    for key in sorted(set(keys)):
+        StorageHealth.objects.filter(pk=key).update(**vars(breaker.CLOSED))
 
 
 def note(carried: Iterable[Carried]) -> None:

@@ -15,9 +15,18 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 
 from encoders.budget import LEAST_MB, default_budget_mb
+from pixerve_site import database
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PIXERVE_"
@@ -85,6 +94,11 @@ def _sendfile(value: object) -> object:
     return text
 
 
+def _database_url(value: SecretStr) -> SecretStr:
+    database.parse(value.get_secret_value())
+    return value
+
+
 Duration = Annotated[int, _scaled(_SECONDS, '"300", "300s", "15m", "12h" or "7d"')]
 Size = Annotated[int, _scaled(_BYTES, '"1048576", "100 MiB" or "2 GiB"')]
 Pixels = Annotated[int, _scaled(_COUNTS, '"100000000" or "100 MP"')]
@@ -128,6 +142,7 @@ class Config(BaseModel):
     cors_origins: Names = ()
     max_workers: int = Field(default_factory=default_workers, ge=1, le=64)
     web_threads: int = Field(32, ge=2, le=512)
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
 
     secret_key: Secret = None
     credential_keys: Secret = None
@@ -168,6 +183,13 @@ class Config(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
+    def database(self) -> dict[str, Any]:
+        """Django's settings for the database."""
+        if self.database_url is None:
+            return database.sqlite(self.data_dir)
+        return database.parse(self.database_url.get_secret_value())
+
+    @property
     def request_limit(self) -> int:
         """Bytes one request body may have: what is set, else one file and room for the form."""
         return self.max_request_bytes or self.max_upload_bytes + 2**20
@@ -183,6 +205,7 @@ class Config(BaseModel):
 
 SECRET_FIELDS = frozenset(
     {
+        "database_url",
         "secret_key",
         "credential_keys",
         "jwt_secret",

@@ -2,13 +2,17 @@
 
 import os
 import secrets
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django_q.models import Schedule
+
+from jobs import locks
 
 DAILY = "jobs.retention.daily"
 SCHEDULE_NAME = "pixerve daily clean-up"
@@ -23,10 +27,16 @@ class NewAdmin:
     password: str | None = field(repr=False)
 
 
+def alone() -> AbstractContextManager[None]:
+    """Hosts that share a database make what is missing one after the other."""
+    return locks.alone(locks.Lock.START)
+
+
 def migrate() -> None:
-    """Bring the database up to this version; a new one is its owner's alone."""
-    # Whoever can read it has the sessions of everybody. SQLite gives -wal and -shm the same mode.
-    Path(str(settings.DATABASES["default"]["NAME"])).touch(mode=0o600)
+    """Bring the database up to this version; a new SQLite file is its owner's alone."""
+    if connection.vendor == "sqlite":
+        # Whoever can read it has the sessions of everybody. -wal and -shm get the same mode.
+        Path(str(connection.settings_dict["NAME"])).touch(mode=0o600)
     call_command("migrate", verbosity=0, interactive=False)
 
 

@@ -74,20 +74,7 @@ TEMPLATES = [
     },
 ]
 
-# WAL lets readers and the one writer work side by side; IMMEDIATE takes the write lock at BEGIN, so
-# that two transactions never deadlock half way. FULL keeps an acknowledged upload in a power cut.
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": PIXERVE.data_dir / "pixerve.sqlite3",
-        "CONN_MAX_AGE": None,
-        "OPTIONS": {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-        },
-    }
-}
+DATABASES = {"default": PIXERVE.database}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # The worker's own clock ends a long conversion; django-q2's is a last resort far behind it. Its

@@ -15,6 +15,9 @@ os.environ["PIXERVE_SERVE_DIR"] = f"{_folder}/serve"
 os.environ["PIXERVE_CALLBACK_ALLOW_PRIVATE"] = "127.0.0.0/8"
 # No test depends on how full the disk of this machine is.
 os.environ["PIXERVE_READY_FREE_BYTES"] = "1"
+_url = os.environ.get("TESTS_DATABASE_URL")  # set by tests.on_postgres
+if _url:
+    os.environ["PIXERVE_DATABASE_URL"] = _url
 
 from pixerve_site.settings import *  # noqa: E402, F403
 
@@ -23,7 +26,10 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # A file, as in production: an in-memory database is shared by threads in a mode of its own, in
 # which they lock each other out. Nothing here has to survive a power cut.
-DATABASES["default"]["TEST"] = {"NAME": f"{_folder}/test.sqlite3"}  # noqa: F405
-DATABASES["default"]["OPTIONS"]["init_command"] = (  # noqa: F405
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
-)
+if _url:
+    DATABASES["default"]["ENGINE"] = "tests.peers.emptied_by_delete"  # noqa: F405
+else:
+    DATABASES["default"]["TEST"] = {"NAME": f"{_folder}/test.sqlite3"}  # noqa: F405
+    DATABASES["default"]["OPTIONS"]["init_command"] = (  # noqa: F405
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
+    )

@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs import links
-from jobs.admin.base import ReadOnlyAdmin, job_link
+from jobs.admin.base import ReadOnlyAdmin, beginning, job_link
 from jobs.models import HostedFile
 
 
@@ -21,9 +21,7 @@ class HostedFileAdmin(ReadOnlyAdmin):
     search_help_text = "The path, or its beginning"
 
     def find(self, rows: QuerySet[HostedFile], term: str) -> QuerySet[HostedFile]:
-        beginning = term.removeprefix("/").removeprefix("files/")
-        # A range, because LIKE with an escape character cannot use SQLite's index.
-        return rows.filter(path__gte=beginning, path__lt=beginning + "\U0010ffff")
+        return rows.filter(beginning("path", term.removeprefix("/").removeprefix("files/")))
 
     @admin.display(description="Path")
     def link(self, hosted: HostedFile) -> SafeString:

@@ -13,7 +13,7 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
@@ -134,7 +134,7 @@ def refusal_of(error: BaseException) -> Refused | None:  # noqa: PLR0911 - one r
             return Forbidden("not_allowed", "this is not yours to do")
         case RecursionError():  # a JSON body nested too deeply; nothing of ours recurses
             return BadRequest("malformed_request", "the request is nested too deeply")
-        case OperationalError():
+        case OperationalError() | InterfaceError():
             log.error("the database is not available: %s", error)
             return Unavailable(
                 "database_unavailable", "the database is not available just now", retry_after=5

@@ -47,7 +47,8 @@ def _take(received: Received, parsed: spec.JobSpec, subject: str) -> dict[str, A
     try:
         return accepted(intake.accept(staged, parsed, subject), parsed)
     except Exception as error:
-        staging.discard(staged.uid)
+        if not isinstance(error, intake.Unconfirmed):
+            staging.discard(staged.uid)
         refused = refusal_of(error)
         if refused is None:
             raise

@@ -4,6 +4,7 @@ import datetime
 
 import django.db.models.deletion
 import django.utils.timezone
+import jobs.fields
 import uuid
 from django.db import migrations, models
 
@@ -24,7 +25,7 @@ class Migration(migrations.Migration):
                 ('event', models.CharField(max_length=32)),
                 ('url', models.URLField(max_length=2048)),
                 ('sealed_headers', models.TextField(blank=True, default='', editable=False)),
-                ('payload', models.JSONField()),
+                ('payload', jobs.fields.VerbatimJSONField()),
                 ('state', models.CharField(choices=[('waiting', 'Waiting'), ('sending', 'Sending'), ('sent', 'Sent'), ('given_up', 'Given up')], default='waiting', max_length=10)),
                 ('attempts_made', models.PositiveIntegerField(default=0)),
                 ('next_at', models.DateTimeField(default=django.utils.timezone.now)),
@@ -46,7 +47,7 @@ class Migration(migrations.Migration):
                 ('priority', models.PositiveSmallIntegerField(default=0)),
                 ('turn', models.BigIntegerField(default=0)),
                 ('run_after', models.DateTimeField(default=datetime.datetime(1970, 1, 1, 0, 0, tzinfo=datetime.timezone.utc))),
-                ('spec', models.JSONField()),
+                ('spec', jobs.fields.VerbatimJSONField()),
                 ('sealed_headers', models.TextField(blank=True, default='', editable=False)),
                 ('upload_name', models.CharField(max_length=255)),
                 ('stem', models.CharField(max_length=64)),
@@ -62,8 +63,8 @@ class Migration(migrations.Migration):
                 ('lost_leases', models.PositiveIntegerField(default=0)),
                 ('done', models.PositiveIntegerField(default=0)),
                 ('total', models.PositiveIntegerField()),
-                ('warnings', models.JSONField(blank=True, default=list)),
-                ('timings', models.JSONField(blank=True, default=dict)),
+                ('warnings', jobs.fields.VerbatimJSONField(blank=True, default=list)),
+                ('timings', jobs.fields.VerbatimJSONField(blank=True, default=dict)),
                 ('error_code', models.CharField(blank=True, default='', max_length=64)),
                 ('error_message', models.TextField(blank=True, default='')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
@@ -127,7 +128,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('subject', models.CharField(max_length=255)),
                 ('timestamp', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('job_data', models.JSONField()),
+                ('job_data', jobs.fields.VerbatimJSONField()),
                 ('code', models.CharField(db_index=True, max_length=64)),
                 ('message', models.TextField()),
                 ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='failures', to='jobs.job')),
@@ -161,7 +162,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('subject', models.CharField(max_length=255)),
                 ('timestamp', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ('job_data', models.JSONField()),
+                ('job_data', jobs.fields.VerbatimJSONField()),
                 ('file_count', models.PositiveIntegerField()),
                 ('output_bytes', models.BigIntegerField(default=0)),
                 ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='successes', to='jobs.job')),

@@ -8,6 +8,8 @@ from django.apps.registry import Apps
 from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+import jobs.fields
+
 EVENT_TYPES = [
     ("job.completed", "Job completed"),
     ("job.failed", "Job failed"),
@@ -46,7 +48,7 @@ class Migration(migrations.Migration):
                 ("message_id", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("subject", models.CharField(max_length=255)),
                 ("type", models.CharField(choices=EVENT_TYPES, max_length=32)),
-                ("payload", models.JSONField()),
+                ("payload", jobs.fields.VerbatimJSONField()),
                 ("at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
                     "job",

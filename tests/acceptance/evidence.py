@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import psutil
+import psycopg
 
 from tests.server import IMAGES, Pixerve, make_token, wait_for
 
@@ -47,15 +48,36 @@ def post(server: Pixerve, picture: bytes, job: dict[str, Any], subject: str = "u
     return str(answer.json()["job_id"]).replace("-", "")
 
 
-def rows(server: Pixerve, query: str, *values: Any) -> list[sqlite3.Row]:
+class Row(tuple[Any, ...]):
+    """A row of PostgreSQL with what `sqlite3.Row` can do."""
+
+    names: tuple[str, ...]
+
+    def keys(self) -> tuple[str, ...]:
+        return self.names
+
+    def __getitem__(self, which: Any) -> Any:
+        return super().__getitem__(self.names.index(which) if isinstance(which, str) else which)
+
+
+def _row_maker(cursor: "psycopg.Cursor[Any]") -> Any:
+    names = tuple(column.name for column in cursor.description or ())
+    return type("Named", (Row,), {"names": names})
+
+
+def rows(server: Pixerve, query: str, *values: Any) -> list[Any]:
     """The answer of the server's database, opened for reading only."""
+    url = server.env.get("PIXERVE_DATABASE_URL")
+    if url:
+        with psycopg.connect(url, row_factory=_row_maker) as postgres:
+            return postgres.execute(query.replace("?", "%s"), values).fetchall()
     uri = f"file:{server.data / 'pixerve.sqlite3'}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=20)) as database:
         database.row_factory = sqlite3.Row
         return database.execute(query, values).fetchall()
 
 
-def job_row(server: Pixerve, uid: str) -> sqlite3.Row:
+def job_row(server: Pixerve, uid: str) -> Any:
     [row] = rows(server, "SELECT * FROM jobs_job WHERE uid = ?", uid)
     return row
 
@@ -74,7 +96,7 @@ def staged(server: Pixerve) -> set[str]:
     """The folders in staging by job id, without those that failed jobs keep for a replay."""
     kept = rows(server, "SELECT uid FROM jobs_job WHERE state = 'failed' AND has_source")
     there = {each.name for each in (server.data / "staging").iterdir()}
-    return there - {str(uuid.UUID(row["uid"])) for row in kept}
+    return there - {str(uuid.UUID(str(row["uid"]))) for row in kept}
 
 
 def check_ended_once_and_right(server: Pixerve, uids: Collection[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from django.conf import settings
 from django.core.checks import ERROR, WARNING, run_checks
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connections
 
 from jobs import leases, retention, staging, tokens
 from pixerve_site import first_run
@@ -55,7 +55,10 @@ class Command(BaseCommand):
         self._check_settings()
         with self._lock():
             self._check_port()
-            made = self._prepare()
+            try:
+                made = self._prepare()
+            except OperationalError as error:
+                raise CommandError(f"the database is not there: {_one_line(error)}") from None
             supervisor = Supervisor(
                 parts(),
                 grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
@@ -96,13 +99,18 @@ class Command(BaseCommand):
     def _prepare(self) -> NewAdmin | None:
         for path in settings.KEYS.made:
             self.stdout.write(f"made {path}")
-        first_run.migrate()
-        first_run.ensure_schedule()
-        made = first_run.ensure_admin()
+        with first_run.alone():
+            first_run.migrate()
+            first_run.ensure_schedule()
+            made = first_run.ensure_admin()
         staging.root().mkdir(parents=True, exist_ok=True)
         retention.prune_staging()
         connections.close_all()
         return made
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class Greeting:
