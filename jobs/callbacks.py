@@ -200,7 +200,7 @@ class Sender:
             log.exception("callback %s could not be sent", callback.event.message_id)
         finally:
             connection.close()
-            bells.clerk.ring()  # a thread is free: the next one need not wait for the tick
+            bells.clerk.ring_here()  # a thread is free: the next one need not wait for the tick
 
     def _write_the_rest(self) -> None:
         """What the database did not take when it was sent. Raises where it is still away."""

@@ -72,7 +72,7 @@ class Sentinel(django_q_cluster.Sentinel):  # type: ignore[misc]
             leases.excuse(others)
 
     def stop(self) -> None:
-        bells.queue.ring()  # the pusher waits on it
+        bells.queue.ring_here()  # the pusher waits on it
         super().stop()
 
 
