@@ -30,7 +30,11 @@ DEFAULT_CACHE_CONTROL = "public, no-cache"
 
 @dataclass(frozen=True)
 class Parcel:
-    """One file for one store; ``ident`` is the sender's own name for it, ``size`` in bytes."""
+    """One file for one store; ``ident`` is the sender's own name for it, ``size`` in bytes.
+
+    ``prepare`` is called in the thread that carries it and brings ``source`` where it is not there
+    yet; it raises Unprepared.
+    """
 
     ident: int
     to: Destination
@@ -39,6 +43,18 @@ class Parcel:
     size: int
     sha256: str
     media_type: str
+    prepare: Callable[[], None] = lambda: None
+
+
+class Unprepared(DeliveryError):
+    """The file to send is not at hand: no fault of the store, which heard nothing of it.
+
+    ``gone`` says that it never will be.
+    """
+
+    def __init__(self, message: str, *, gone: bool) -> None:
+        super().__init__("source_unavailable", message, permanent=gone)
+        self.gone = gone
 
 
 @dataclass(frozen=True)
@@ -152,7 +168,10 @@ class _Stores:
 def _carry(stores: _Stores, parcel: Parcel) -> Carried:
     began = time.monotonic()
     try:
+        parcel.prepare()
         stored = _put(stores.get(parcel.to), parcel)
+    except Unprepared as error:
+        return Carried(parcel, error=error)
     except DeliveryError as error:
         stores.drop(parcel.to)
         return Carried(parcel, error=error)
