@@ -11,6 +11,7 @@ after it has waited for a row, judges only the conditions outside of it anew.
 import random
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from jobs.transitions import held
 
 UNREADABLE = "credential_unreadable"
 HELD_S = 3600  # a clerk on another host that says nothing for so long is taken for gone
+POSTPONED_S = 10
 UNDER_WAY = (DeliveryState.WAITING, DeliveryState.SENDING)
 
 
@@ -103,11 +105,11 @@ def _add_missing(job: Job) -> None:
 
 def resume(job: Job) -> bool:
     """Take over the deliveries of a job that was planned before; False where the renditions must
-    be made anew. Raises LeaseLost."""
+    be made anew. Raises LeaseLost, staging.Away."""
     if not job.made_by or not of(job).exists():
         return False
     needed = job.renditions if job.spec.get("directHost") else _undelivered(job)
-    if not all(source_of(job, each.name).is_file() for each in needed.all()):
+    if not staging.has_made(job.uid, job.made_by, needed.values_list("name", flat=True)):
         return False
     with transaction.atomic():
         if not held(job).update(stage=Stage.DELIVERING, done=job.total, updated_at=timezone.now()):
@@ -172,6 +174,7 @@ def parcel(delivery: Delivery, job: Job, to: Destination) -> Parcel:
         size=made.bytes,
         sha256=made.sha256,
         media_type=media_type(job, made.format),
+        prepare=partial(staging.bring, job.uid, job.made_by, made.name, made.sha256),
     )
 
 
@@ -183,6 +186,17 @@ def note(delivery: Delivery, carried: Carried) -> bool:
     )
     changes = _after(number, carried) | {"attempts": number, "owner": ""}
     return bool(rows.update(updated_at=timezone.now(), **changes))
+
+
+def postpone(delivery: Delivery) -> bool:
+    """Its file could not be had just now: it waits, and the store is not blamed. False where
+    somebody else has taken it over."""
+    rows = Delivery.objects.filter(
+        pk=delivery.pk, fence=delivery.fence, state=DeliveryState.SENDING
+    )
+    now = timezone.now()
+    waits = {"state": DeliveryState.WAITING, "owner": "", "updated_at": now}
+    return bool(rows.update(next_at=now + timedelta(seconds=POSTPONED_S), **waits))
 
 
 def _after(number: int, carried: Carried) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 
 from delivery.addresses import AddressPolicy
-from delivery.carrier import Carried, Carrier, Parcel
+from delivery.carrier import Carried, Carrier, Parcel, Unprepared
 from delivery.destination import Destination
 from delivery.errors import DeliveryError
 from jobs import bells, cluster, deliveries, leases, outages, storages, transitions
@@ -55,6 +55,17 @@ def _make_anew(job: Job) -> None:
     if transitions.put_back(job):
         log.warning("job %s: its renditions are gone from staging; making them anew", job.uid)
         bells.queue.ring()
+
+
+def _note(job: Job, delivery: Delivery, carried: Carried) -> None:
+    """For the clerk, with the job's row locked."""
+    if isinstance(carried.error, Unprepared):
+        # A job that has an owner is being made anew already.
+        if deliveries.postpone(delivery) and carried.error.gone and not job.owner:
+            _make_anew(job)
+    elif deliveries.note(delivery, carried):
+        storages.note([carried])
+        deliveries.conclude(job)
 
 
 class _Bag:
@@ -152,7 +163,8 @@ class FirstRound:
                     self.note()
 
     def _take(self, found: list[tuple[Delivery, Carried]]) -> None:
-        self._results += found
+        # One whose file is not at hand stays SENDING: with the end of this round it is the clerk's.
+        self._results += [each for each in found if not isinstance(each[1].error, Unprepared)]
         self._left |= {
             delivery.credential_key
             for delivery, carried in found
@@ -175,7 +187,7 @@ class Postman:
     def __init__(self, threads: int = THREADS, each: int = EACH_STORAGE) -> None:
         self._threads = threads
         self._each = each
-        self._carrier = _carrier(threads, on_done=bells.clerk.ring)
+        self._carrier = _carrier(threads, on_done=bells.clerk.ring_here)
         self._bag = _Bag(self._carrier)
         self._ended: deque[tuple[Delivery, Carried]] = deque()
         self._owner = leases.myself()
@@ -203,9 +215,6 @@ class Postman:
 
     def _start(self, delivery: Delivery) -> bool:
         job = delivery.rendition.job
-        if not deliveries.source_of(job, delivery.rendition.name).is_file():
-            _make_anew(job)
-            return False
         if not deliveries.claim(delivery, self._owner):
             return False
         try:
@@ -225,9 +234,7 @@ class Postman:
             delivery, carried = self._ended.popleft()
             try:
                 with _alone(delivery.rendition.job) as job:
-                    if deliveries.note(delivery, carried):
-                        storages.note([carried])
-                        deliveries.conclude(job)
+                    _note(job, delivery, carried)
             except outages.AWAY:
                 self._ended.appendleft((delivery, carried))
                 raise

@@ -308,7 +308,9 @@ def test_staging_that_lost_a_parked_jobs_renditions(folders: Path) -> None:
     mend(bad)
     for each in staging.out_dir(job.uid, job.made_by).iterdir():
         each.unlink()
-    Postman().send_due()
+    postman = Postman()
+    postman.send_due()
+    postman.close()
     assert Job.objects.get().state == "pending"
     pipeline.wake()
     assert Job.objects.get().state == "completed"

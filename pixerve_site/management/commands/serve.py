@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.checks import ERROR, WARNING, run_checks
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, OperationalError, connections
 
 from jobs import leases, retention, staging, tokens
@@ -36,7 +36,7 @@ SAMPLE = PROJECT_ROOT / "tests" / "images" / "imn_large.jpg"
 
 
 def parts() -> list[Part]:
-    """The programs of one machine."""
+    """The programs of one machine, by which `serve` knows them."""
     manage = (sys.executable, str(PROJECT_ROOT / "manage.py"))
     gunicorn = (sys.executable, "-m", "gunicorn", "--config", "python:pixerve_site.gunicorn")
     return [
@@ -46,23 +46,42 @@ def parts() -> list[Part]:
     ]
 
 
+def _chosen(names: list[str]) -> list[Part]:
+    """Those of these names, all where none is named."""
+    known = {each.name: each for each in parts()}
+    if strangers := set(names) - set(known):
+        raise CommandError(f"no such part: {', '.join(strangers)}; there are {', '.join(known)}")
+    return [known[name] for name in known if not names or name in names]
+
+
 class Command(BaseCommand):
     help = "Run web, workers and clerk on this machine until Ctrl-C or SIGTERM."
     requires_system_checks: list[str] = []  # handle() turns them into one line
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "part",
+            nargs="*",
+            metavar="part",
+            help="run only these on this machine: web, cluster, clerk (default: all)",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         os.chdir(PROJECT_ROOT)
         self._check_settings()
+        wanted = _chosen(options["part"])
+        has_web = any(each.name == "web" for each in wanted)
         with self._lock():
-            self._check_port()
+            if has_web:
+                self._check_port()
             try:
                 made = self._prepare()
             except OperationalError as error:
                 raise CommandError(f"the database is not there: {_one_line(error)}") from None
             supervisor = Supervisor(
-                parts(),
+                wanted,
                 grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
-                on_poll=Greeting(self.stdout.write, made),
+                on_poll=Greeting(self.stdout.write, made) if has_web else lambda: None,
             )
             code = supervisor.run()
             # Who did not end in time was cut by us: that is not held against its job.
