@@ -3,8 +3,8 @@
 
 PYTHON_IN_VENV := .venv/bin/python
 
-# More than half of the time of the tests is waiting for processes and peers. Files are handed out whole, because the
-# tests of one share its servers, and in their order, because the slow ones come first.
+# Much of the time of the tests is waiting for processes and peers. Files are handed out whole, some of them
+# together (tests/together.py), because they share servers, and in their order, because the slow ones come first.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 # Each recipe that checks something starts with this: nothing of the caller's settings leaks in, no
@@ -39,6 +39,7 @@ test: ## Install what is missing, then check style, types, migrations, settings 
 	( export PIXERVE_PUBLIC_URL=https://pixerve.example; \
 	    step manage.py check --deploy --fail-level WARNING ); \
 	step -m coverage run -m pytest $(SIDE_BY_SIDE); \
+	step -m coverage run -m pytest -p tests.on_postgres $(SIDE_BY_SIDE); \
 	step -m coverage combine --quiet; \
 	step -m coverage report
 

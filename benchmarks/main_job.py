@@ -4,7 +4,8 @@
 
 Prints CPU time per job by part of the server (the converter child aside, that is the engine's
 overhead), memory of all processes at the 50th and the last job, the slowest answer of /health under
-load, and on an idle machine the time from upload to claim and the cost of waiting.
+load; the CPU time of jobs that come one after the other, which hyper-threads that share a core do
+not inflate; and on an idle machine the time from upload to claim and the cost of waiting.
 """
 
 import argparse
@@ -125,19 +126,31 @@ def under_load(server: Pixerve, jpeg: bytes, uploads: int, concurrency: int) -> 
     after, late = cpu_by_role(server), memory_by_role(server)
     slowest = health.stop()
 
-    cost = {name: (after[name] - before[name]) / uploads * 1000 for name in after}
-    overhead = sum(value for name, value in cost.items() if name != "child")
     print(f"{uploads} uploads at concurrency {concurrency}: none failed, none lost")
     print(f"  accepted in {accepted_s:.1f} s, all done in {spent_s:.1f} s")
-    print("  CPU per job, ms: " + ", ".join(f"{k} {v:.1f}" for k, v in sorted(cost.items())))
-    print(
-        f"  beside the child: {overhead:.1f} ms, {overhead / cost['child']:.2f} of the child's"
-        " (with /health asked twice a second)"
-    )
+    print_cost(before, after, uploads)
     print(f"  slowest /health: {slowest * 1000:.0f} ms")
     print(f"  memory, MiB (PSS), 50th → last: {sum(early.values()):.0f} → {sum(late.values()):.0f}")
     for name in sorted(late):
         print(f"    {name:10} {early.get(name, 0):6.0f} → {late[name]:.0f}")
+
+
+def print_cost(before: dict[str, float], after: dict[str, float], jobs: int) -> None:
+    cost = {name: (after[name] - before[name]) / jobs * 1000 for name in after}
+    overhead = sum(value for name, value in cost.items() if name != "child")
+    print("  CPU per job, ms: " + ", ".join(f"{k} {v:.1f}" for k, v in sorted(cost.items())))
+    print(f"  beside the child: {overhead:.1f} ms, {overhead / cost['child']:.2f} of the child's")
+
+
+def one_after_the_other(server: Pixerve, jpeg: bytes, done: int, jobs: int = 40) -> None:
+    """`done` uploads are over already."""
+    token = make_token(EXAMPLE_JOB)
+    before = cpu_by_role(server)
+    for number in range(done + 1, done + jobs + 1):
+        assert server.upload(distinct(jpeg, number), token).status == 202
+        wait_until_done(server, number)
+    print(f"{jobs} uploads one after the other")
+    print_cost(before, cpu_by_role(server), jobs)
 
 
 def wait_until_done(server: Pixerve, count: int) -> None:
@@ -151,7 +164,7 @@ def wait_until_done(server: Pixerve, count: int) -> None:
         # The warm-up is one more.
         return bool(found.get(1, 0) >= count + 1)
 
-    wait_for(done, within_s=600, every_s=0.2, what=f"{count} completed jobs")
+    wait_for(done, within_s=600, every_s=0.05, what=f"{count} completed jobs")
     database.close()
 
 
@@ -186,6 +199,7 @@ def main() -> None:
         running(Path(folder), PIXERVE_MAX_WORKERS=workers) as server,
     ):
         under_load(server, jpeg, options.uploads, options.concurrency)
+        one_after_the_other(server, jpeg, done=options.uploads)
         when_idle(server)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from credentials.errors import InvalidCredential
+from credentials.models import Credential
 
 TYPE, FIELD = "local", "root"
 
@@ -21,11 +22,22 @@ def check(kind: str, options: Mapping[str, Any]) -> None:
     folder, data = folder.resolve(), Path(settings.PIXERVE.data_dir).resolve()
     if folder.is_relative_to(data) or data.is_relative_to(folder):
         raise _wrong("the server's own data are there")
-    roots = [root.resolve() for root in settings.PIXERVE.local_roots]
-    if not roots:
+    if not settings.PIXERVE.local_roots:
         raise _wrong("PIXERVE_LOCAL_ROOTS lists no folder, so there is none to put files into")
-    if not any(folder.is_relative_to(root) for root in roots):
+    if not _is_allowed(folder):
         raise _wrong("is not below a folder of PIXERVE_LOCAL_ROOTS")
+
+
+def folders() -> list[Path]:
+    """Where credentials lead to, as far as it is allowed now."""
+    found = Credential.objects.filter(type=TYPE).values_list("options", flat=True)
+    resolved = {Path(str(options[FIELD])).resolve() for options in found}
+    return sorted(filter(_is_allowed, resolved))
+
+
+def _is_allowed(folder: Path) -> bool:
+    roots = settings.PIXERVE.local_roots
+    return any(folder.is_relative_to(root.resolve()) for root in roots)
 
 
 def _wrong(message: str) -> InvalidCredential:

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +32,9 @@ DEFAULT_CACHE_CONTROL = "public, no-cache"
 class Parcel:
     """One file for one store; ``ident`` is the sender's own name for it, ``size`` in bytes.
 
-    ``prepare`` is called in the thread that carries it and brings ``source`` where it is not there
-    yet; it raises Unprepared.
+    ``again`` says that a former try may have been killed, and left something; ``given_up`` that
+    this is all there is to do: the file is not sent any more. ``prepare`` is called in the thread
+    that carries it and brings ``source`` where it is not there yet; it raises Unprepared.
     """
 
     ident: int
@@ -43,6 +44,8 @@ class Parcel:
     size: int
     sha256: str
     media_type: str
+    again: bool = False
+    given_up: bool = False
     prepare: Callable[[], None] = lambda: None
 
 
@@ -59,7 +62,10 @@ class Unprepared(DeliveryError):
 
 @dataclass(frozen=True)
 class Carried:
-    """What became of a parcel: ``stored``, or the ``error`` that kept it from being stored."""
+    """What became of a parcel: ``stored``, or the ``error`` that kept it from being stored.
+
+    Neither is there for one that was given up and left nothing.
+    """
 
     parcel: Parcel
     stored: Stored | None = None
@@ -93,18 +99,29 @@ class Carrier:
         self._todo: SimpleQueue[Parcel] = SimpleQueue()
         self._lock = threading.Lock()
         self._running = 0
-        self._owed = 0
+        self._awaited: dict[int, Parcel] = {}  # by id()
 
     def send(self, parcel: Parcel) -> None:
         """Take a parcel; what became of it appears in ``done``."""
         with self._lock:
-            self._owed += 1
+            self._awaited[id(parcel)] = parcel
             self._todo.put(parcel)
-            if self._running >= min(self._owed, self.threads):
-                return
+            self._start_threads()
+
+    def write_off(self, parcels: Iterable[Parcel]) -> None:
+        """Wait no longer for these: nobody hears of them any more, and their threads, which end
+        with them, do not count."""
+        with self._lock:
+            for parcel in parcels:
+                if self._awaited.pop(id(parcel), None):
+                    self._running -= 1
+            self._start_threads()
+
+    def _start_threads(self) -> None:
+        while self._running < min(len(self._awaited), self.threads):
             self._running += 1
-        # Daemons: a process that must end does not wait for a store that hangs.
-        threading.Thread(target=self._work, name="carrier", daemon=True).start()
+            # Daemons: a process that must end does not wait for a store that hangs.
+            threading.Thread(target=self._work, name="carrier", daemon=True).start()
 
     def finished(self, timeout_s: float = 0.0) -> list[Carried]:
         """All that ended by now; waits up to ``timeout_s`` for the first."""
@@ -120,7 +137,8 @@ class Carrier:
         while (parcel := self._next()) is not None:
             carried = _carry(stores, parcel)
             with self._lock:
-                self._owed -= 1
+                if self._awaited.pop(id(parcel), None) is None:
+                    break  # it was written off, and this thread with it
             self.done.put(carried)
             self._on_done()
         stores.close()
@@ -168,8 +186,12 @@ class _Stores:
 def _carry(stores: _Stores, parcel: Parcel) -> Carried:
     began = time.monotonic()
     try:
-        parcel.prepare()
-        stored = _put(stores.get(parcel.to), parcel)
+        if not parcel.given_up:
+            parcel.prepare()
+        store = stores.get(parcel.to)
+        if parcel.given_up or (parcel.again and not store.put_cleans):
+            _clean(store, parcel)
+        stored = None if parcel.given_up else _put(store, parcel)
     except Unprepared as error:
         return Carried(parcel, error=error)
     except DeliveryError as error:
@@ -185,6 +207,15 @@ def _carry(stores: _Stores, parcel: Parcel) -> Carried:
         )
     log.debug("%s took %s in %.3f s", parcel.to, parcel.key, time.monotonic() - began)
     return Carried(parcel, stored)
+
+
+def _clean(store: Store, parcel: Parcel) -> None:
+    """A store that lets us put, but not clean up, is no reason to fail."""
+    try:
+        store.clean(parcel.key, parcel.size)
+    except DeliveryError as error:
+        if not error.permanent:
+            raise
 
 
 def _put(store: Store, parcel: Parcel) -> Stored:

@@ -6,7 +6,9 @@ checked cannot be swapped before it is used.
 """
 
 import errno
+import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -22,6 +24,9 @@ from delivery.errors import HostingFailed, NotHosted, PathRefused
 
 TEMPORARY_PREFIX = ".tmp-"
 MAX_SEGMENT_BYTES = 255
+
+# ``.tmp-{of the final name}-{random}``: found again by the name, and no two writers share one.
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}-[0-9a-f]{16}")
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a FIFO that somebody left here would wait for a writer.
@@ -160,6 +165,29 @@ class HostedRoot:
         self._prune(folders)
         return True
 
+    def clean(self, path: str) -> int:
+        """Remove what killed publishes of ``path`` left half; how many files there were.
+
+        One that is still under way starts again. Raises PathRefused, HostingFailed.
+        """
+        *folders, name = _segments(path)
+        prefix = _temporary_prefix(name)
+        removed = 0
+        try:
+            with self._folder(folders) as folder, os.scandir(folder) as entries:
+                half = [each.name for each in entries if each.name.startswith(prefix)]
+                for each in half:
+                    with suppress(FileNotFoundError):
+                        os.unlink(each, dir_fd=folder)
+                        removed += 1
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise HostingFailed(error.strerror or type(error).__name__) from error
+        if removed:
+            self._prune(folders)
+        return removed
+
     def sweep(self, older_than_s: float) -> int:
         """Remove temporary files that a killed publish left behind; how many there were.
 
@@ -278,7 +306,7 @@ def _place(source: Path, source_fd: int, name: str, folder: int) -> Placed:
 
 def _replace(source: Path, source_fd: int, name: str, folder: int) -> os.stat_result:
     """Bring the bytes into the folder under a temporary name, then give them their own."""
-    temporary = TEMPORARY_PREFIX + secrets.token_hex(8)
+    temporary = _temporary_prefix(name) + secrets.token_hex(8)
     try:
         if not _link(source, source_fd, temporary, folder):
             _copy(source_fd, temporary, folder)
@@ -289,6 +317,10 @@ def _replace(source: Path, source_fd: int, name: str, folder: int) -> os.stat_re
         # A rename onto another link of the same file does nothing and keeps both names.
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=folder)
+
+
+def _temporary_prefix(name: str) -> str:
+    return f"{TEMPORARY_PREFIX}{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}-"
 
 
 def _link(source: Path, source_fd: int, name: str, folder: int) -> bool:
@@ -325,7 +357,7 @@ def _handle(fd: int) -> HostedHandle:
 
 def _is_stale(name: str, folder: int, before: float) -> bool:
     """By the time of linking: a link has the modification time of its source."""
-    if not name.startswith(TEMPORARY_PREFIX):
+    if not _TEMPORARY.fullmatch(name):
         return False
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False).st_ctime < before

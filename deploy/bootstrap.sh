@@ -81,7 +81,7 @@ venv_package() {
     esac
 }
 
-# Adds to `optional`: strace, a browser, and stores to deliver to. Where one is missing, its tests
+# Adds to `optional`: strace, a browser, PostgreSQL, and stores to deliver to. Where one is missing, its tests
 # are skipped.
 find_missing_for_tests() {
     command -v strace >/dev/null || want strace
@@ -98,6 +98,15 @@ find_missing_for_tests() {
     command -v radosgw-admin >/dev/null && command -v ceph >/dev/null || want ceph-common
     [ -x /usr/sbin/sshd ] || want openssh-server
     has_nss_wrapper || want libnss-wrapper
+    # Debian's package makes a cluster and starts it where it can; the tests have one of their own.
+    has_postgres || want postgresql
+}
+
+has_postgres() {
+    for program in /usr/lib/postgresql/*/bin/initdb; do
+        [ -x "$program" ] && return
+    done
+    command -v initdb >/dev/null
 }
 
 has_nss_wrapper() {

@@ -17,7 +17,7 @@ from django.db import Error as DatabaseError
 from jobs import bells, cluster, leases, outages, outcomes, queue, retention
 from jobs.callbacks import Sender
 from jobs.models import Job
-from jobs.sending import Postman
+from jobs.postman import Postman
 from jobs.states import State
 
 log = logging.getLogger("pixerve.clerk")

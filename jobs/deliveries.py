@@ -1,15 +1,15 @@
 """The rows of deliveries: planned with the renditions, noted after each try, and what ends the job.
 
 The job's worker makes the first try of each while it holds the job's lease; what must be tried
-again is the clerk's. Whoever notes the last one ends the job, in the same transaction, with the
-job's row locked: exactly one does.
+again is the clerk's (`jobs.deliveries_due`). Whoever notes the last one ends the job, in the same
+transaction, with the job's row locked: exactly one does.
 
 An UPDATE here never joins tables. Django would put such a WHERE into a subquery, and PostgreSQL,
 after it has waited for a row, judges only the conditions outside of it anew.
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from credentials import resolver
 from delivery import retry
+from delivery.backends.base import Stored
 from delivery.carrier import Carried, Parcel
 from delivery.destination import Destination
 from delivery.errors import DeliveryError
@@ -29,15 +30,15 @@ from encoders import registry
 from encoders.plan import ORIGINAL
 from encoders.plan import Rendition as Made
 from encoders.sniff import MEDIA_TYPES
-from jobs import bells, leases, outcomes, staging, storages
+from jobs import bells, outcomes, staging, storages
 from jobs.leases import LeaseLost
 from jobs.models import Delivery, DeliveryState, Job, Rendition
 from jobs.spec import destinations_of
-from jobs.states import Stage, State
+from jobs.states import Stage
 from jobs.transitions import held
 
 UNREADABLE = "credential_unreadable"
-HELD_S = 3600  # a clerk on another host that says nothing for so long is taken for gone
+GIVEN_UP = DeliveryError("given_up", "the job failed before this file was sent", permanent=True)
 POSTPONED_S = 10
 UNDER_WAY = (DeliveryState.WAITING, DeliveryState.SENDING)
 
@@ -46,11 +47,6 @@ def of(job: Job) -> QuerySet[Delivery]:
     """The job's deliveries, by rendition."""
     mine = Rendition.objects.filter(job=job)
     return Delivery.objects.filter(rendition__in=mine).order_by("rendition_id", "id")
-
-
-def _unheld() -> QuerySet[Rendition]:
-    """Those of jobs that no worker holds."""
-    return Rendition.objects.filter(job__owner="", job__state=State.PROCESSING)
 
 
 def source_of(job: Job, name: str) -> Path:
@@ -140,6 +136,7 @@ def replay(job: Job) -> None:
     missing.update(
         state=DeliveryState.WAITING,
         attempts=0,
+        since=timezone.now(),
         next_at=timezone.now(),
         error_code="",
         error_message="",
@@ -163,8 +160,8 @@ def destination(delivery: Delivery, subject: str) -> Destination:
         raise DeliveryError(UNREADABLE, message, permanent=True) from None
 
 
-def parcel(delivery: Delivery, job: Job, to: Destination) -> Parcel:
-    """What the carrier needs of a delivery and its rendition."""
+def parcel(delivery: Delivery, job: Job, to: Destination, **how: bool) -> Parcel:
+    """What the carrier needs of a delivery and its rendition; `how` as in Parcel."""
     made = delivery.rendition
     return Parcel(
         ident=delivery.pk,
@@ -175,6 +172,7 @@ def parcel(delivery: Delivery, job: Job, to: Destination) -> Parcel:
         sha256=made.sha256,
         media_type=media_type(job, made.format),
         prepare=partial(staging.bring, job.uid, job.made_by, made.name, made.sha256),
+        **how,
     )
 
 
@@ -201,9 +199,8 @@ def postpone(delivery: Delivery) -> bool:
 
 def _after(number: int, carried: Carried) -> dict[str, Any]:
     if carried.stored is not None:
-        return _delivered(carried)
-    error = carried.error
-    assert error is not None  # noqa: S101 - for the type checker
+        return _delivered(carried.stored)
+    error = carried.error or GIVEN_UP
     changes: dict[str, Any] = {"error_code": error.code[:64], "error_message": error.message[:1000]}
     schedule = settings.PIXERVE.delivery_schedule
     decision = retry.decide(number, carried, schedule=schedule, jitter=random.random)
@@ -213,9 +210,7 @@ def _after(number: int, carried: Carried) -> dict[str, Any]:
     return changes | {"state": DeliveryState.WAITING, "next_at": next_at}
 
 
-def _delivered(carried: Carried) -> dict[str, Any]:
-    stored = carried.stored
-    assert stored is not None  # noqa: S101 - for the type checker
+def _delivered(stored: Stored) -> dict[str, Any]:
     return {
         "state": DeliveryState.DELIVERED,
         "delivered_at": timezone.now(),
@@ -245,58 +240,6 @@ def _fail(rows: QuerySet[Delivery], error: DeliveryError) -> int:
         error_message=error.message,
         owner="",
         updated_at=timezone.now(),
-    )
-
-
-# --- the clerk's
-
-
-def any_open() -> bool:
-    """Whether anything is on its way or waits: one cheap question for a clerk that has nothing to
-    do."""
-    return Delivery.objects.filter(state__in=UNDER_WAY).exists()
-
-
-def due(beyond: Iterable[str] = ()) -> QuerySet[Delivery]:
-    """What the clerk may send now, that of credentials in `beyond` aside.
-
-    Those of a clerk that was silent for too long are among them; those of a job that a worker
-    holds never.
-    """
-    return (
-        Delivery.objects.filter(
-            state__in=UNDER_WAY,
-            next_at__lte=timezone.now(),
-            rendition__job__state=State.PROCESSING,
-            rendition__job__stage=Stage.DELIVERING,
-            rendition__job__owner="",
-        )
-        .exclude(credential_key__in=list(beyond))
-        .select_related("rendition__job")
-        .order_by("next_at")
-    )
-
-
-def claim(delivery: Delivery, owner: str) -> bool:
-    """Make `owner` the only sender of this row."""
-    rows = Delivery.objects.filter(pk=delivery.pk, state=delivery.state, fence=delivery.fence)
-    taken = rows.filter(rendition__in=_unheld()).update(
-        state=DeliveryState.SENDING,
-        owner=owner,
-        fence=F("fence") + 1,
-        next_at=timezone.now() + timedelta(seconds=HELD_S),
-    )
-    delivery.fence += taken
-    return bool(taken)
-
-
-def reclaim_orphans() -> int:
-    """Make those wait again whose clerk died on this host."""
-    sending = Delivery.objects.filter(state=DeliveryState.SENDING, rendition__in=_unheld())
-    owners = set(sending.values_list("owner", flat=True))
-    dead = [owner for owner in owners if leases.is_dead(owner)]
-    return sending.filter(owner__in=dead).update(
-        state=DeliveryState.WAITING, owner="", next_at=timezone.now(), fence=F("fence") + 1
     )
 
 

@@ -27,4 +27,4 @@ class VerbatimJSONField(models.JSONField):
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         if connection.vendor == "postgresql":
             return value  # psycopg has read it
-        return super().from_db_value(value, expression, connection)  # type: ignore[misc]
+        return super().from_db_value(value, expression, connection)

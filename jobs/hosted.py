@@ -48,15 +48,18 @@ def key(path: str) -> str:
 
 
 def publish(
-    wanted: Sequence[Published], made_in: Path, beat: Callable[[], None]
+    wanted: Sequence[Published], made_in: Path, beat: Callable[[], None], *, again: bool
 ) -> list[Published]:
     """Let the files of these names in `made_in` appear at their paths; as they lie there then.
 
-    All are of one folder. Raises DeliveryError, and what `beat` raises.
+    All are of one folder. `again` says that somebody may have been killed while he did the same.
+    Raises DeliveryError, and what `beat` raises.
     """
     if bucket.in_use():
         return _publish_there(wanted, made_in, beat)
     sub_dir = wanted[0].key.rpartition("/")[0] if wanted else ""
+    for each in wanted if again else ():
+        root().clean(each.key)
     sources = {_name(each): made_in / _name(each) for each in wanted}
     placed = root().publish_all(sub_dir, sources, on_each=beat)
     return [each.at(placed[_name(each)].size, placed[_name(each)].mtime_ns) for each in wanted]

@@ -166,7 +166,7 @@ class Delivery(models.Model):
     """One rendition at one destination, with a state of its own.
 
     `bytes`, `checksum` ("algorithm:hex") and `url` (lasting; "" for none) are what the store said.
-    `attempts` count since the job was made or replayed.
+    `attempts` count since it was planned or replayed, which was at `since`.
     """
 
     rendition = models.ForeignKey(
@@ -181,6 +181,7 @@ class Delivery(models.Model):
         max_length=10, choices=DeliveryState.choices, default=DeliveryState.WAITING
     )
     attempts = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField(default=timezone.now)
     next_at = models.DateTimeField(default=timezone.now)
     bytes = models.BigIntegerField(null=True, blank=True)
     checksum = models.CharField(max_length=150, blank=True, default="")

@@ -141,16 +141,16 @@ def _make_and_deliver(job: Job) -> None:
         deliveries.plan(job, outcome.renditions, **about)
     pulse.done = job.total
     started = time.monotonic()
-    first = FirstRound(job)
-    first.start()
-    made = list(job.renditions.order_by("id"))
-    published = _host(job, spec, made, pulse) if spec.direct_host else []
-    first.see_through(pulse.beat)
-    with transaction.atomic():
-        leases.renew(job, timings=_delivered_in(job, started))
-        first.note()
-        outcomes.write_hosted(job, published)
-        deliveries.park(job)
+    with FirstRound(job) as first:
+        first.start()
+        made = list(job.renditions.order_by("id"))
+        published = _host(job, spec, made, pulse) if spec.direct_host else []
+        first.see_through(pulse.beat)
+        with transaction.atomic():
+            leases.renew(job, timings=_delivered_in(job, started))
+            first.note()
+            outcomes.write_hosted(job, published)
+            deliveries.park(job)
 
 
 def _delivered_in(job: Job, started: float) -> dict[str, float]:
@@ -237,7 +237,8 @@ def _host(
     if claim != job.fence:  # an earlier claim made them, perhaps on another host
         staging.bring_all(job.uid, claim, made, pulse.beat)
     with staging.patient():
-        return hosted.publish(wanted, staging.out_dir(job.uid, claim), pulse.beat)
+        made_in = staging.out_dir(job.uid, claim)
+        return hosted.publish(wanted, made_in, pulse.beat, again=job.fence > 1)
 
 
 def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:

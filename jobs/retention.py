@@ -9,6 +9,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -16,8 +17,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
+from credentials import local_roots
 from delivery.backends.errors import NoObject
 from delivery.errors import DeliveryError
+from delivery.hosting import HostedRoot
 from jobs import bucket, hosted, staging
 from jobs.models import CallbackState, HostedFile, Job, Reference
 from jobs.states import FINAL, IN_FLIGHT, State
@@ -158,11 +161,21 @@ def sweep_staging(min_age_s: float = ORPHAN_AGE_S) -> int:
     return len(found)
 
 
+def sweep_folders() -> None:
+    """Remove half-written files that nobody came back to, below `/files/` and in the folders of
+    credentials. Who sends a file again has removed what was left of it before."""
+    for folder in [Path(settings.PIXERVE.serve_dir), *local_roots.folders()]:
+        try:
+            HostedRoot(folder).sweep(ORPHAN_AGE_S)
+        except OSError as error:
+            log.warning("half-written files in %s stay: %s", folder, error.strerror)
+
+
 def prune_staging(*, dry_run: bool = False, min_age_s: float = ORPHAN_AGE_S) -> int:
-    """Remove orphaned staging folders and half-written hosted files; returns how many folders."""
+    """Remove orphaned staging folders and half-written files; returns how many folders."""
     if dry_run:
         return len(orphans(min_age_s))
-    hosted.root().sweep(ORPHAN_AGE_S)
+    sweep_folders()
     return sweep_staging(min_age_s)
 
 

@@ -56,8 +56,10 @@ def insert_one(model: type[Model], values: Values) -> int:
 def update(model: type[Model], changes: Values, *, where: Values) -> int:
     """Write `changes` to the rows that have all the values of `where`; returns how many.
 
-    A tuple there stands for any of its values.
+    A tuple there stands for any of its values; an empty one for none, and then there is no row.
     """
+    if () in where.values():
+        return 0
     wanted = {
         name: value if isinstance(value, tuple) else (value,) for name, value in where.items()
     }

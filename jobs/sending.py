@@ -1,4 +1,4 @@
-"""Sending deliveries: the worker's first round, and the clerk's postman for what is left.
+"""Sending deliveries: the worker's first round; what is left is the postman's (`jobs.postman`).
 
 Both hand parcels to a `delivery.carrier.Carrier`, a few to each storage, and note the results in
 their own thread: the carrier's threads touch no database.
@@ -7,9 +7,9 @@ their own thread: the carrier's threads touch no database.
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
+from typing import Self
 
 from django.conf import settings
 from django.db import transaction
@@ -18,103 +18,108 @@ from delivery.addresses import AddressPolicy
 from delivery.carrier import Carried, Carrier, Parcel, Unprepared
 from delivery.destination import Destination
 from delivery.errors import DeliveryError
-from jobs import bells, cluster, deliveries, leases, outages, storages, transitions
+from jobs import cluster, deliveries, storages
 from jobs.models import Delivery, DeliveryState, Job
 
 log = logging.getLogger("pixerve.deliveries")
 
 SIDE_BY_SIDE = 8  # of one job
-THREADS = 16  # of the clerk
 EACH_STORAGE = 4
-LOOK_AHEAD = 200
 LOOK_S = 0.5
 NOTE_EVERY_S = 1.0
-CLOSE_S = 15.0
+
+# How long a worker waits for storages: for one file, for all of a job, and for how long the worker
+# leaves to the clerk what goes to a storage that took longer. Both waits are longer by what the
+# bytes take at the rate.
+STALL_S = 5.0
+ROUND_S = 20.0
+SLOW_FOR_S = 60.0
+SLOWEST_BYTES_PER_S = 1 << 20
+
+_slow: dict[str, float] = {}  # storages by key, until when (monotonic)
 
 
-def _carrier(threads: int, on_done: Callable[[], None] = lambda: None) -> Carrier:
+def new_carrier(threads: int, on_done: Callable[[], None] = lambda: None) -> Carrier:
+    """With the policy for hosts that users choose."""
     return Carrier(threads, AddressPolicy(settings.PIXERVE.callback_allow_private), on_done)
 
 
 @cache
 def _worker_carrier() -> Carrier:
     """One for all jobs of this worker process, so that opened stores serve several."""
-    return _carrier(SIDE_BY_SIDE)
+    return new_carrier(SIDE_BY_SIDE)
 
 
-@contextmanager
-def _alone(job: Job) -> Iterator[Job]:
-    """A transaction with the job's row locked: whoever notes the last delivery sees that it is the
-    last."""
-    with transaction.atomic():
-        yield Job.objects.select_for_update().get(pk=job.pk)
-
-
-def _make_anew(job: Job) -> None:
-    """Staging lost the renditions: back to the queue, to be converted again."""
-    if transitions.put_back(job):
-        log.warning("job %s: its renditions are gone from staging; making them anew", job.uid)
-        bells.queue.ring()
-
-
-def _note(job: Job, delivery: Delivery, carried: Carried) -> None:
-    """For the clerk, with the job's row locked."""
-    if isinstance(carried.error, Unprepared):
-        # A job that has an owner is being made anew already.
-        if deliveries.postpone(delivery) and carried.error.gone and not job.owner:
-            _make_anew(job)
-    elif deliveries.note(delivery, carried):
-        storages.note([carried])
-        deliveries.conclude(job)
-
-
-class _Bag:
+class Bag:
     """The parcels that are on their way."""
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
-        self._running: dict[int, tuple[Delivery, Parcel]] = {}
+        self._running: dict[int, tuple[Delivery, Parcel, float]] = {}
 
     def __len__(self) -> int:
         return len(self._running)
 
     def count(self) -> Counter[str]:
         """How many by the key of their storage."""
-        return Counter(each.credential_key for each, _ in self._running.values())
+        return Counter(each.credential_key for each, _, _ in self._running.values())
 
-    def send(self, delivery: Delivery, job: Job, to: Destination) -> None:
-        parcel = deliveries.parcel(delivery, job, to)
-        self._running[delivery.pk] = (delivery, parcel)
+    def send(self, delivery: Delivery, parcel: Parcel) -> None:
+        self._running[delivery.pk] = (delivery, parcel, time.monotonic())
         self._carrier.send(parcel)
 
     def finished(self, timeout_s: float = 0.0) -> list[tuple[Delivery, Carried]]:
         """Those that ended by now; of a job that was lost in between nobody asks any more."""
         found = []
         for carried in self._carrier.finished(timeout_s):
-            delivery, parcel = self._running.get(carried.parcel.ident, (None, None))
+            delivery, parcel, _ = self._running.get(carried.parcel.ident, (None, None, 0.0))
             if delivery is not None and parcel is carried.parcel:
                 del self._running[delivery.pk]
                 found.append((delivery, carried))
         return found
 
+    def late(self) -> list[Delivery]:
+        """Those that take too long."""
+        now = time.monotonic()
+        return [
+            delivery
+            for delivery, parcel, since in self._running.values()
+            if now - since > STALL_S + parcel.size / SLOWEST_BYTES_PER_S
+        ]
+
+    def write_off(self, keys: set[str]) -> None:
+        """Wait no longer for what goes to these storages."""
+        lost = [each for each, _, _ in self._running.values() if each.credential_key in keys]
+        self._carrier.write_off([self._running.pop(each.pk)[1] for each in lost])
+
 
 class FirstRound:
     """The first try of each delivery of a job, by the worker that holds its lease.
 
-    A storage that fails once, or whose breaker is open, is left to the clerk: no worker waits for
-    it again and again.
+    A storage that fails once, did so before, or takes its time is left to the clerk: a worker
+    waits a few seconds for it, and not again and again. Use it in `with`: the next job finds no
+    thread that is still busy for a job that was lost.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         mine = deliveries.of(job).filter(state=DeliveryState.SENDING).select_related("rendition")
         self._todo = deque(mine)
-        self._bag = _Bag(_worker_carrier())
-        self._troubled = storages.troubled()
-        self._left: set[str] = set()  # keys of storages that are the clerk's now
+        self._bag = Bag(_worker_carrier())
+        now = time.monotonic()
+        size = sum(each.rendition.bytes for each in self._todo)
+        self._ends = now + ROUND_S + size / SLOWEST_BYTES_PER_S
+        # keys of storages that are the clerk's
+        self._left = {*storages.failing(), *(key for key, until in _slow.items() if now < until)}
         self._places: dict[str, Destination | None] = {}
         self._results: list[tuple[Delivery, Carried]] = []
-        self._noted = time.monotonic()
+        self._noted = now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bag.write_off(set(self._bag.count()))
 
     def start(self) -> None:
         """Send as many as may be sent at once."""
@@ -127,20 +132,12 @@ class FirstRound:
             key = delivery.credential_key
             if busy[key] >= EACH_STORAGE:
                 later.append(delivery)
-            elif self._may_go(delivery):
+            elif key not in self._left and (to := self._place(delivery)):
+                # Who held the job before may have been killed while it sent.
+                again = self._job.fence > 1
+                self._bag.send(delivery, deliveries.parcel(delivery, self._job, to, again=again))
                 busy[key] += 1
         self._todo.extendleft(reversed(later))
-
-    def _may_go(self, delivery: Delivery) -> bool:
-        key = delivery.credential_key
-        to = self._place(delivery)
-        if to is None or key in self._left:
-            return False
-        if key in self._troubled and not storages.admit(key):
-            self._left.add(key)
-            return False
-        self._bag.send(delivery, self._job, to)
-        return True
 
     def _place(self, delivery: Delivery) -> Destination | None:
         key = delivery.credential_key
@@ -157,6 +154,7 @@ class FirstRound:
         while self._todo or self._bag:
             self.start()
             self._take(self._bag.finished(LOOK_S) if self._bag else [])
+            self._leave_slow()
             beat()
             if self._results and time.monotonic() >= self._noted + NOTE_EVERY_S:
                 with transaction.atomic():
@@ -171,6 +169,17 @@ class FirstRound:
             if not carried.ok and not carried.permanent
         }
 
+    def _leave_slow(self) -> None:
+        now = time.monotonic()
+        late = {each.credential_key for each in self._bag.late()}
+        self._bag.write_off(late)
+        if now > self._ends:
+            late |= {each.credential_key for each in self._todo}
+        for key in late - self._left:
+            log.warning("storage %s is slow; the clerk waits for it", key)
+            _slow[key] = now + SLOW_FOR_S
+        self._left |= late
+
     def note(self) -> None:
         """Write what came of those that ended; call it in a transaction."""
         for delivery, carried in self._results:
@@ -178,69 +187,3 @@ class FirstRound:
         storages.note([carried for _, carried in self._results])
         self._results = []
         self._noted = time.monotonic()
-
-
-class Postman:
-    """Sends what is due, for the clerk: a few to each storage, so that a slow one holds up only
-    itself."""
-
-    def __init__(self, threads: int = THREADS, each: int = EACH_STORAGE) -> None:
-        self._threads = threads
-        self._each = each
-        self._carrier = _carrier(threads, on_done=bells.clerk.ring_here)
-        self._bag = _Bag(self._carrier)
-        self._ended: deque[tuple[Delivery, Carried]] = deque()
-        self._owner = leases.myself()
-
-    def send_due(self) -> int:
-        """Note what ended and start what is due, as far as threads are free; returns how many."""
-        self._write(self._bag.finished())
-        if not deliveries.any_open():
-            return 0
-        deliveries.reclaim_orphans()
-        busy = self._bag.count()
-        full = {key for key, count in busy.items() if count >= self._each}
-        troubled = storages.troubled()
-        beyond = full | (storages.blocked() if troubled else set())
-        started = 0
-        for delivery in deliveries.due(beyond)[:LOOK_AHEAD]:
-            if len(self._bag) >= self._threads:
-                break
-            key = delivery.credential_key
-            if busy[key] < self._each and (key not in troubled or storages.admit(key)):
-                sent = self._start(delivery)
-                busy[key] += sent
-                started += sent
-        return started
-
-    def _start(self, delivery: Delivery) -> bool:
-        job = delivery.rendition.job
-        if not deliveries.claim(delivery, self._owner):
-            return False
-        try:
-            to = deliveries.destination(delivery, job.subject)
-        except DeliveryError as error:
-            with _alone(job) as locked:
-                deliveries.fail(delivery, error)
-                deliveries.conclude(locked)
-            return False
-        self._bag.send(delivery, job, to)
-        return True
-
-    def _write(self, found: Iterable[tuple[Delivery, Carried]]) -> None:
-        """Note these; what a database that is away does not take now, it is given the next time."""
-        self._ended.extend(found)
-        while self._ended:
-            delivery, carried = self._ended.popleft()
-            try:
-                with _alone(delivery.rendition.job) as job:
-                    _note(job, delivery, carried)
-            except outages.AWAY:
-                self._ended.appendleft((delivery, carried))
-                raise
-
-    def close(self) -> None:
-        """Wait a while for the uploads under way; what is cut is sent again by the next clerk."""
-        end = time.monotonic() + CLOSE_S
-        while self._bag and time.monotonic() < end:
-            self._write(self._bag.finished(LOOK_S))

@@ -4,7 +4,7 @@ The breaker itself is data of `delivery.breaker`; here it is read, written and s
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -24,16 +24,15 @@ def breaker_of(row: StorageHealth) -> Breaker:
     return Breaker(row.failures, row.opened_at, row.trial_at)
 
 
-def troubled() -> set[str]:
-    """The keys whose breaker is not closed: ask `admit` before each delivery to one of them."""
-    return set(StorageHealth.objects.filter(opened_at__isnull=False).values_list("pk", flat=True))
+def failing() -> dict[str, Breaker]:
+    """The breakers of the storages whose last delivery failed for a reason that can pass."""
+    return {row.pk: breaker_of(row) for row in StorageHealth.objects.filter(failures__gt=0)}
 
 
-def blocked() -> set[str]:
-    """The keys of the credentials that must not be tried now."""
+def blocked(found: Mapping[str, Breaker]) -> set[str]:
+    """The keys of those that must not be tried now."""
     now = time.time()
-    opened = StorageHealth.objects.filter(opened_at__isnull=False)
-    return {each.pk for each in opened if not breaker.may_try(breaker_of(each), now)}
+    return {key for key, each in found.items() if not breaker.may_try(each, now)}
 
 
 def admit(key: str) -> bool:

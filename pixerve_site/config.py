@@ -187,6 +187,7 @@ class Config(BaseModel):
     callback_schedule: Waits = (0, 5, 60, 300, 1800, 7200, 18_000, 36_000, 86_400)
     local_roots: Folders = ()
     delivery_schedule: Waits = (0, 10, 60, 300, 900, 1800)
+    delivery_max_age: Duration = Field(86400, ge=1, le=30 * 86400)
     private_link_lifetime: Duration = Field(3600, ge=1, le=7 * 86400)
     sendfile: Annotated[str, BeforeValidator(_sendfile)] = "off"
     ready_queue_age: Duration = Field(900, ge=1)

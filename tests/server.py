@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 import jwt
 import psutil
 
+from tests import measuring
+
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "tests" / "images"
 DIE_WITH_US = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
@@ -36,13 +38,18 @@ def free_port() -> int:
 def wait_for(
     look: Callable[[], T | None], *, within_s: float = 30.0, what: str = "it", every_s: float = 0.02
 ) -> T:
-    """The first truthy answer of `look`; fails the test after `within_s` seconds."""
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
+    """The first truthy answer of `look`; fails the test after `within_s` seconds.
+
+    It looks every `every_s` seconds, and less often as it waits longer, because each look takes
+    time from what is waited for.
+    """
+    begun = time.monotonic()
+    while (waited := time.monotonic() - begun) < within_s:
         found = look()
         if found:
             return found
-        time.sleep(every_s)  # between two looks at a state, never instead of one
+        # Between two looks at a state, never instead of one.
+        time.sleep(min(max(every_s, waited / 10), 0.25))
     raise AssertionError(f"{what} did not happen within {within_s} s")
 
 
@@ -85,11 +92,15 @@ class Answer:
 
 @dataclass
 class Pixerve:
-    """A running server. `log` is everything that all its processes printed."""
+    """A running server. `log` is everything that all its processes printed.
+
+    Only a `measured` one counts for the coverage of the tests.
+    """
 
     folder: Path
     port: int
     env: dict[str, str] = field(default_factory=dict)
+    measured: bool = False
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -109,8 +120,9 @@ class Pixerve:
         return (self.folder / "log").read_text(errors="replace")
 
     def environment(self) -> dict[str, str]:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("PIXERVE_")}
-        inherited.pop("DJANGO_SETTINGS_MODULE", None)
+        left_out = ("PIXERVE_", "DJANGO_")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
+        inherited |= measuring.variables() if self.measured else {}
         return inherited | {
             "PIXERVE_ENV_FILE": os.devnull,
             "PIXERVE_DATA_DIR": str(self.data),
@@ -258,9 +270,9 @@ def multipart(parts: list[tuple[str, str, bytes]]) -> tuple[bytes, str]:
 
 
 @contextmanager
-def running(folder: Path, **env: str) -> Iterator[Pixerve]:
+def running(folder: Path, *, measured: bool = False, **env: str) -> Iterator[Pixerve]:
     """A Pixerve for the length of a `with`; nothing of it is left behind."""
-    server = Pixerve(folder, free_port(), env)
+    server = Pixerve(folder, free_port(), env, measured)
     server.start()
     try:
         yield server

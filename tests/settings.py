@@ -33,3 +33,6 @@ else:
     DATABASES["default"]["OPTIONS"]["init_command"] = (  # noqa: F405
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"
     )
+
+# Static files are looked up when they are asked for, not listed anew by each test's client.
+WHITENOISE_AUTOREFRESH = True

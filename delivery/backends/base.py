@@ -72,8 +72,11 @@ class Stored:
 class Store(Protocol):
     """An opened destination, for one thread; close it, or use it in ``with``.
 
-    Keys are relative paths of plain segments. Every call raises DeliveryError.
+    Keys are relative paths of plain segments. Every call raises DeliveryError. ``put_cleans`` says
+    that ``put`` itself removes what a killed one of its key left.
     """
+
+    put_cleans: ClassVar[bool]
 
     def put(
         self, key: str, source: Path, *, media_type: str, cache_control: str | None, sha256: str
@@ -82,6 +85,12 @@ class Store(Protocol):
 
         It returns once the store has confirmed exactly these bytes. After an error nothing
         unfinished is left, unless the store could not be reached for that either.
+        """
+
+    def clean(self, key: str, size: int) -> None:
+        """Remove what a ``put`` of this key that was killed, of ``size`` bytes, left unfinished.
+
+        Called before a key is put again, or given up. A ``put`` still under way elsewhere may fail.
         """
 
     def read(self, key: str, limit: int) -> bytes:
@@ -126,7 +135,12 @@ class Backend(Protocol):
 
 
 class OpenStore:
-    """``with`` for a store that has ``close``."""
+    """``with`` for a store that has ``close``; for stores where a killed ``put`` leaves nothing."""
+
+    put_cleans: ClassVar[bool] = False
+
+    def clean(self, key: str, size: int) -> None:
+        """Nothing is left of a ``put`` that was killed."""
 
     def close(self) -> None:
         """Nothing to hang up."""

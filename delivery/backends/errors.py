@@ -10,7 +10,9 @@
     ├── ClockSkew         the clocks differ too much for signatures       permanent
     ├── TlsRefused        no TLS, or not for this host name               permanent
     ├── ChecksumMismatch  the store reports other bytes than we have
+    ├── InTheWay          a file stands where a folder should be
     ├── StoreUnavailable  refused, reset, 5xx, or asked to slow down
+    │   └── Overtaken     somebody else puts the same key, or has cleaned up after us
     └── StoreFull         no room, or over quota
 
 Beside these a store raises DnsFailed, TimedOut and AddressRefused. A message names the remedy and
@@ -83,12 +85,26 @@ class ChecksumMismatch(DeliveryError):
         super().__init__("checksum_mismatch", message)
 
 
+class InTheWay(DeliveryError):
+    """A file stands where a folder should be; whoever put it there may move it away."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("in_the_way", message)
+
+
 class StoreUnavailable(DeliveryError):
     """Trouble on the store's side that may pass; wait ``retry_after_s`` seconds if it is given."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__("store_unavailable", message)
         self.retry_after_s = retry_after_s
+
+
+class Overtaken(StoreUnavailable):
+    """Somebody else puts the same key, or has cleaned up after us: nothing of ours is left."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"{host}: somebody else puts the same key at this moment")
 
 
 class StoreFull(DeliveryError):

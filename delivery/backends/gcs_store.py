@@ -5,11 +5,11 @@ credentials.
 """
 
 import base64
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import google_crc32c
 import requests
@@ -24,15 +24,8 @@ from storages.backends.gcloud import GoogleCloudStorage
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from delivery.backends.base import (
-    OpenStore,
-    Stored,
-    check_expiry,
-    check_source,
-    digest,
-    object_name,
-    public,
-)
+from delivery.backends.base import Stored, check_source, digest
+from delivery.backends.bucket import BucketStore
 from delivery.backends.errors import (
     AuthFailed,
     BadOptions,
@@ -51,12 +44,21 @@ _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _BLOCK = 1 << 20
 
 
-class GcsStore(OpenStore):
+class GcsStore(BucketStore[GcsOptions]):
     """One bucket, in one thread."""
 
+    errors = (
+        DataCorruption,
+        GoogleAPICallError,
+        GoogleAuthError,
+        InvalidResponse,
+        requests.RequestException,
+        HTTPError,
+        OSError,
+    )
+
     def __init__(self, options: GcsOptions, wire: Wire) -> None:
-        self._options = options
-        self._wire = wire
+        super().__init__(options, wire)
         self._client = _client(options, wire)
         self._storage = _Storage(**_settings(options))
         self._storage._client = self._client
@@ -104,22 +106,6 @@ class GcsStore(OpenStore):
         with self._asking():
             return bool(self._blob(key).exists(**self._once()))
 
-    def url(self, key: str, *, expires_s: int | None) -> str | None:
-        """Signing needs no network; without signature it is the object's place."""
-        blob = self._blob(key)
-        if expires_s is None:
-            place = f"{self._options.base}/{self._options.bucket}"
-            if self._options.public_url:
-                return public(self._options.public_url, key)
-            return public(place, str(blob.name))
-        check_expiry(expires_s)
-        signed: str = blob.generate_signed_url(
-            version="v4",
-            expiration=timedelta(seconds=expires_s),
-            api_access_endpoint=self._options.base,
-        )
-        return signed
-
     def probe(self) -> None:
         round_trip(self)
 
@@ -128,30 +114,25 @@ class GcsStore(OpenStore):
         self._wire.close()
 
     def _blob(self, key: str) -> Any:
-        return self._storage.bucket.blob(object_name(self._options.prefix, key))
+        return self._storage.bucket.blob(self._name(key))
+
+    def _lasting_url(self, name: str) -> str:
+        return f"{self._options.base}/{self._options.bucket}/{quote(name)}"
+
+    def _signed_url(self, name: str, expires_s: int) -> str:
+        signed: str = self._storage.bucket.blob(name).generate_signed_url(
+            version="v4",
+            expiration=timedelta(seconds=expires_s),
+            api_access_endpoint=self._options.base,
+        )
+        return signed
 
     def _once(self) -> dict[str, Any]:
         return {"retry": None, "timeout": self._options.timeout_s}
 
-    @contextmanager
-    def _asking(self, size: int = 0) -> Iterator[None]:
-        """One operation of at most ``size`` bytes, its errors in our words."""
-        try:
-            with self._wire.within(size):
-                yield
-        except DataCorruption:
-            raise ChecksumMismatch("the store received other bytes than it was sent") from None
-        except (
-            GoogleAPICallError,
-            GoogleAuthError,
-            InvalidResponse,
-            requests.RequestException,
-            HTTPError,
-            OSError,
-        ) as error:
-            raise self._in_words(error) from None
-
     def _in_words(self, error: Exception) -> DeliveryError:
+        if isinstance(error, DataCorruption):
+            return ChecksumMismatch("the store received other bytes than it was sent")
         for each in causes(error):
             if isinstance(each, GoogleAPICallError) and each.code is not None:
                 return meaning(int(each.code), each.message or "", self._options)

@@ -26,6 +26,7 @@ from delivery.backends.errors import (
     AccessDenied,
     BadOptions,
     ChecksumMismatch,
+    InTheWay,
     NoObject,
     StoreFull,
     StoreUnavailable,
@@ -34,8 +35,6 @@ from delivery.backends.probe import round_trip
 from delivery.destination import Destination
 from delivery.errors import DeliveryError, HostingFailed, NotHosted
 from delivery.hosting import HostedRoot
-
-_STALE_S = 3600.0
 
 
 class LocalOptions(Options):
@@ -96,6 +95,10 @@ class LocalStore(OpenStore):
         with _in_words(), self._root.open(key) as handle:
             return handle.file.read(limit)
 
+    def clean(self, key: str, size: int) -> None:
+        with _in_words():
+            self._root.clean(key)
+
     def delete(self, key: str) -> None:
         with _in_words():
             self._root.remove(key)
@@ -111,8 +114,6 @@ class LocalStore(OpenStore):
         return public(self._public_url, object_name(None, key)) if expires_s is None else None
 
     def probe(self) -> None:
-        with _in_words():
-            self._root.sweep(_STALE_S)
         round_trip(self)
 
 
@@ -122,6 +123,7 @@ def _sha256(file: BufferedReader) -> str:
 
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_IN_THE_WAY = frozenset({errno.EEXIST, errno.ENOTDIR})
 
 
 @contextmanager
@@ -143,4 +145,6 @@ def _meaning(error: OSError | None, reason: str) -> DeliveryError:
         return AccessDenied(f"{reason}; let the server's user write into the folder")
     if number in _FULL:
         return StoreFull(f"{reason}; make room in the folder's file system")
+    if number in _IN_THE_WAY:
+        return InTheWay("a file stands where a folder should be; move it away, or correct root")
     return StoreUnavailable(reason)

@@ -6,8 +6,7 @@ Every option is given: nothing falls back to Django's settings, the environment 
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -23,17 +22,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
-from delivery.backends.base import (
-    Digests,
-    OpenStore,
-    Stored,
-    check_expiry,
-    check_source,
-    digest,
-    object_name,
-    public,
+from delivery.backends.base import Digests, Stored, check_source, digest
+from delivery.backends.bucket import BucketStore
+from delivery.backends.errors import (
+    ChecksumMismatch,
+    NoBucket,
+    NoObject,
+    Overtaken,
+    StoreUnavailable,
 )
-from delivery.backends.errors import ChecksumMismatch, NoBucket, NoObject, StoreUnavailable
 from delivery.backends.probe import round_trip
 from delivery.backends.s3 import S3Options, meaning
 from delivery.backends.trouble import causes, network_trouble
@@ -47,12 +44,13 @@ SHA256_NAME = "sha256"
 _BLOCK = 1 << 18
 
 
-class S3Store(OpenStore):
+class S3Store(BucketStore[S3Options]):
     """One bucket, in one thread."""
 
+    errors = (BotoCoreError, Boto3Error, ClientError, HTTPError, OSError)
+
     def __init__(self, options: S3Options, wire: Wire) -> None:
-        self._options = options
-        self._wire = wire
+        super().__init__(options, wire)
         self._storage = _Storage(**_settings(options))
         self._client = self._storage.connection.meta.client
         # botocore has no public way to bring one's own connections; tests hold this one.
@@ -72,13 +70,32 @@ class S3Store(OpenStore):
                 self._upload(name, source, found, media_type, cache_control)
                 checksum = self._confirm(name, found)
         except ChecksumMismatch:
-            self._take_back(name)
+            # Wrong bytes under a right name are worse than none.
+            with suppress(DeliveryError):
+                self.delete(key)
             raise
-        except DeliveryError:
-            if found.parts:
-                self._abort_uploads(name)
+        except DeliveryError as error:
+            if not isinstance(error, Overtaken):
+                with suppress(DeliveryError):
+                    self.clean(key, found.size)
             raise
         return Stored(found.size, checksum, self.url(key, expires_s=None))
+
+    def clean(self, key: str, size: int) -> None:
+        """No part of an unfinished upload of this object stays, paid for and in no listing.
+
+        What is sent in one request is stored whole or not at all.
+        """
+        if size <= MULTIPART_ABOVE:
+            return
+        name, target = self._name(key), {"Bucket": self._options.bucket}
+        with self._asking():
+            answer = self._client.list_multipart_uploads(**target, Prefix=name)
+            for each in answer.get("Uploads", ()):
+                if each["Key"] == name:
+                    self._client.abort_multipart_upload(
+                        **target, Key=name, UploadId=each["UploadId"]
+                    )
 
     def read(self, key: str, limit: int) -> bytes:
         name = self._name(key)
@@ -98,15 +115,6 @@ class S3Store(OpenStore):
         with self._asking():
             return bool(self._storage.exists(self._name(key)))
 
-    def url(self, key: str, *, expires_s: int | None) -> str | None:
-        """Signing needs no network; without signature it is the object's place."""
-        name = self._name(key)
-        if expires_s is None and self._options.public_url:
-            return public(self._options.public_url, key)
-        check_expiry(expires_s or 1)
-        signed: str = self._storage.url(name, expire=expires_s or 1)
-        return signed if expires_s else signed.partition("?")[0]
-
     def probe(self) -> None:
         round_trip(self)
 
@@ -114,8 +122,11 @@ class S3Store(OpenStore):
         self._http.close()
         self._wire.close()
 
-    def _name(self, key: str) -> str:
-        return object_name(self._options.prefix, key)
+    def _lasting_url(self, name: str) -> str:
+        return self._signed_url(name, 1).partition("?")[0]
+
+    def _signed_url(self, name: str, expires_s: int) -> str:
+        return str(self._storage.url(name, expire=expires_s))
 
     def _upload(
         self, name: str, source: Path, found: Digests, media_type: str, cache_control: str | None
@@ -123,8 +134,6 @@ class S3Store(OpenStore):
         self._storage.object_parameters = _parameters(
             self._options, found, media_type, cache_control
         )
-        if found.parts:
-            self._abort_uploads(name)
         with source.open("rb") as file:
             self._storage.put(name, file)
 
@@ -153,34 +162,6 @@ class S3Store(OpenStore):
     def _get(self, name: str) -> Any:
         return self._client.get_object(Bucket=self._options.bucket, Key=name)
 
-    def _take_back(self, name: str) -> None:
-        """Wrong bytes under a right name are worse than none."""
-        with suppress(DeliveryError), self._asking():
-            self._storage.delete(name)
-
-    def _abort_uploads(self, name: str) -> None:
-        """No part of an unfinished upload of this object stays, paid for and in no listing.
-
-        Not even of a worker that was killed. What the key may not do is left undone.
-        """
-        with suppress(DeliveryError), self._asking():
-            target = {"Bucket": self._options.bucket}
-            answer = self._client.list_multipart_uploads(**target, Prefix=name)
-            for each in answer.get("Uploads", ()):
-                if each["Key"] == name:
-                    self._client.abort_multipart_upload(
-                        **target, Key=name, UploadId=each["UploadId"]
-                    )
-
-    @contextmanager
-    def _asking(self, size: int = 0) -> Iterator[None]:
-        """One operation of at most ``size`` bytes, its errors in our words."""
-        try:
-            with self._wire.within(size):
-                yield
-        except (BotoCoreError, Boto3Error, ClientError, HTTPError, OSError) as error:
-            raise self._in_words(error) from None
-
     def _in_words(self, error: Exception) -> DeliveryError:
         for each in causes(error):
             if isinstance(each, ClientError):
@@ -193,6 +174,8 @@ class S3Store(OpenStore):
         wait = answer.get("HTTPHeaders", {}).get("retry-after", "")
         seconds = float(wait) if wait.isascii() and wait.isdigit() else None
         status = int(answer.get("HTTPStatusCode", 0))
+        if told.get("Code") == "NoSuchUpload":
+            return Overtaken(self._options.host)
         found = meaning(str(told.get("Code", status)), status, seconds, self._options)
         if isinstance(found, NoObject) and error.operation_name not in _OF_OBJECTS:
             return NoBucket(f"{self._options.host} says {status}; check bucket and endpoint")

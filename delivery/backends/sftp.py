@@ -122,4 +122,5 @@ class Sftp:
         options = read_options(SftpOptions, destination)
         from delivery.backends.sftp_store import SftpStore  # noqa: PLC0415
 
-        return SftpStore(options, wire_of(destination, policy, options.timeout_s))
+        wire = wire_of(destination, policy, options.timeout_s)
+        return SftpStore(options, wire, destination.key)

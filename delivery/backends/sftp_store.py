@@ -3,23 +3,24 @@
 django-storages' SFTPStorage is not in between: it trusts any unknown host key and the user's
 known_hosts, writes to the final name, where readers see half a file, and keeps no time.
 
-A file is written into ``.pixerve-tmp`` of the root folder, compared, and renamed to its name in one
-step (posix-rename@openssh.com), so folder and subfolders must be on one file system. What a killed
-worker left there is removed by the next one after an hour.
+A file is written beside its place under one of two temporary names that belong to its key and its
+credential, compared, and renamed in one step (posix-rename@openssh.com). So the next ``put`` of the
+key knows, without listing a folder, what a killed one may have left, and removes it. The second
+name is for a writer who finds the first one taken: it may be dead, or only slow.
 """
 
-import errno
 import hashlib
 import posixpath
-import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypeVar
 
 import paramiko
 
 from delivery.backends.base import (
+    Digests,
     OpenStore,
     Stored,
     check_source,
@@ -31,8 +32,10 @@ from delivery.backends.errors import (
     AccessDenied,
     BadOptions,
     ChecksumMismatch,
+    InTheWay,
     NoBucket,
     NoObject,
+    Overtaken,
     StoreFull,
     StoreUnavailable,
 )
@@ -43,20 +46,23 @@ from delivery.backends.trouble import network_trouble
 from delivery.backends.wire import Wire
 from delivery.errors import DeliveryError
 
-TEMPORARY = ".pixerve-tmp"
-STALE_S = 3600
+TEMPORARY_PREFIX = ".pixerve-"
 _BLOCK = 1 << 15
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+T = TypeVar("T")
 
 
 class SftpStore(OpenStore):
     """One folder over one connection, in one thread; a lost connection is made anew."""
 
-    def __init__(self, options: SftpOptions, wire: Wire) -> None:
+    put_cleans = True
+
+    def __init__(self, options: SftpOptions, wire: Wire, name: str) -> None:
+        """``name`` is the credential's: two that lead to one folder share no temporary file."""
         self._options = options
         self._wire = wire
+        self._credential = name
         self._connection: Connection | None = None
-        self._swept = False
 
     def put(
         self, key: str, source: Path, *, media_type: str, cache_control: str | None, sha256: str
@@ -65,18 +71,26 @@ class SftpStore(OpenStore):
         path = self._path(key)
         found = digest(source)
         check_source(found.sha256, sha256)
-        temporary = posixpath.join(self._options.root, TEMPORARY, secrets.token_hex(12))
+        temporary = None
         try:
             with self._asking(2 * found.size) as sftp:
-                self._write(sftp, source, temporary)
-                self._compare(sftp, temporary, found.size, found.sha256)
-                self._sweep(sftp, temporary)
-                _making_folders(sftp, path, lambda: _rename(sftp, temporary, path))
-        except DeliveryError:
-            self._remove(temporary)
+                target, temporary, other = self._start(sftp, path)
+                _fill(target, source)
+                self._bring(sftp, temporary, path, found)
+                if other:
+                    _remove(sftp, other)
+        except DeliveryError as error:
+            if temporary and not isinstance(error, Overtaken):
+                with suppress(DeliveryError), self._asking() as sftp:
+                    _remove(sftp, temporary)
             raise
         how = "sha256:" + found.sha256 if self._options.read_back else f"size:{found.size}"
         return Stored(found.size, how, self.url(key, expires_s=None))
+
+    def clean(self, key: str, size: int) -> None:
+        with self._asking() as sftp:
+            for each in self._temporaries(self._path(key)):
+                _remove(sftp, each)
 
     def read(self, key: str, limit: int) -> bytes:
         with self._asking(limit) as sftp:
@@ -106,56 +120,58 @@ class SftpStore(OpenStore):
         round_trip(self)
 
     def close(self) -> None:
-        if self._connection is not None:
-            with suppress(DeliveryError), self._asking() as sftp, suppress(OSError):
-                sftp.rmdir(posixpath.join(self._options.root, TEMPORARY))
-            self._hang_up()
+        self._hang_up()
         self._wire.close()
 
     def _path(self, key: str) -> str:
         return posixpath.join(self._options.root, object_name(None, key))
 
-    def _write(self, sftp: paramiko.SFTPClient, source: Path, temporary: str) -> None:
-        def send() -> None:
-            # "x" joins the other modes and lets the server refuse a taken name.
-            with source.open("rb") as file, sftp.open(temporary, "wx") as target:
-                target.set_pipelined(True)
-                _copy(file, target)
+    def _temporaries(self, path: str) -> tuple[str, str]:
+        folder, name = posixpath.split(path)
+        mark = hashlib.sha256(f"{self._credential}\0{name}".encode()).hexdigest()[:24]
+        first, second = (f"{TEMPORARY_PREFIX}{mark}-{number}" for number in (1, 2))
+        return posixpath.join(folder, first), posixpath.join(folder, second)
 
-        _making_folders(sftp, temporary, send, self._options.root)
+    def _start(
+        self, sftp: paramiko.SFTPClient, path: str
+    ) -> tuple[paramiko.SFTPFile, str, str | None]:
+        """A new temporary file, its name, and that of another which was in its way."""
+        first, second = self._temporaries(path)
 
-    def _compare(self, sftp: paramiko.SFTPClient, temporary: str, size: int, sha256: str) -> None:
+        def start() -> tuple[paramiko.SFTPFile, str, str | None]:
+            if target := _new_file(sftp, first):
+                return target, first, None
+            _remove(sftp, second)
+            if target := _new_file(sftp, second):
+                return target, second, first
+            raise Overtaken(self._options.host)
+
+        return _making_folder(sftp, path, start, self._options.root)
+
+    def _bring(self, sftp: paramiko.SFTPClient, temporary: str, path: str, found: Digests) -> None:
+        """Compare what was written, and give it its name."""
+        try:
+            self._compare(sftp, temporary, found)
+            _rename(sftp, temporary, path)
+        except FileNotFoundError:
+            raise Overtaken(self._options.host) from None
+
+    def _compare(self, sftp: paramiko.SFTPClient, temporary: str, expected: Digests) -> None:
         there = sftp.stat(temporary).st_size
-        if there != size:
+        if there != expected.size:
             # Paramiko passes over the answers to writes that were sent ahead.
-            raise StoreFull(f"the server took {there} bytes of {size}; disk full or over quota?")
+            raise StoreFull(
+                f"the server took {there} bytes of {expected.size}; disk full or over quota?"
+            )
         if not self._options.read_back:
             return
         found = hashlib.sha256()
         with sftp.open(temporary, "rb") as file:
-            file.prefetch(size)
+            file.prefetch(expected.size)
             while block := file.read(_BLOCK):
                 found.update(block)
-        if found.hexdigest() != sha256:
+        if found.hexdigest() != expected.sha256:
             raise ChecksumMismatch("the server gives other bytes than it was sent")
-
-    def _sweep(self, sftp: paramiko.SFTPClient, temporary: str) -> None:
-        """Remove what others left long ago, by the server's clock; once for each opened store."""
-        if self._swept:
-            return
-        self._swept = True
-        folder = posixpath.dirname(temporary)
-        now = sftp.stat(temporary).st_mtime or 0
-        for each in sftp.listdir_attr(folder):
-            if (each.st_mtime or now) < now - STALE_S:
-                with suppress(OSError):
-                    sftp.remove(posixpath.join(folder, each.filename))
-
-    def _remove(self, temporary: str) -> None:
-        """After a failure, over a new connection if the old one is gone."""
-        with suppress(DeliveryError), self._asking() as sftp, suppress(OSError):
-            sftp.remove(temporary)
-            sftp.rmdir(posixpath.dirname(temporary))
 
     @contextmanager
     def _asking(self, size: int = 0) -> Iterator[paramiko.SFTPClient]:
@@ -213,9 +229,38 @@ def _is_status(error: Exception) -> bool:
     return type(error) is OSError and error.errno is None and "closed" not in str(error).lower()
 
 
-def _copy(file: BinaryIO, target: paramiko.SFTPFile) -> None:
-    while block := file.read(_BLOCK):
-        target.write(block)
+def _fill(target: paramiko.SFTPFile, source: Path) -> None:
+    with source.open("rb") as file, target:
+        target.set_pipelined(True)
+        while block := file.read(_BLOCK):
+            target.write(block)
+
+
+def _new_file(sftp: paramiko.SFTPClient, name: str) -> paramiko.SFTPFile | None:
+    """An opened file that was not there; None where it was."""
+    try:
+        # "x" joins the other modes and lets the server refuse a taken name.
+        return sftp.open(name, "wx")
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError as error:
+        # SFTP calls a taken name a failure, like much else.
+        if not _is_status(error) or not _is_there(sftp, name):
+            raise
+    return None
+
+
+def _is_there(sftp: paramiko.SFTPClient, name: str) -> bool:
+    try:
+        sftp.lstat(name)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove(sftp: paramiko.SFTPClient, name: str) -> None:
+    with suppress(FileNotFoundError):
+        sftp.remove(name)
 
 
 def _rename(sftp: paramiko.SFTPClient, temporary: str, path: str) -> None:
@@ -225,34 +270,33 @@ def _rename(sftp: paramiko.SFTPClient, temporary: str, path: str) -> None:
         if "unsupported" not in str(error).lower():
             raise
         # A server without the extension: for a moment there is no file of this name.
-        with suppress(FileNotFoundError):
-            sftp.remove(path)
+        _remove(sftp, path)
         sftp.rename(temporary, path)
 
 
-def _making_folders(
-    sftp: paramiko.SFTPClient, path: str, action: Callable[[], None], root: str = ""
-) -> None:
-    """Do it; where a folder is missing make it, and do it again."""
+def _making_folder(sftp: paramiko.SFTPClient, path: str, action: Callable[[], T], root: str) -> T:
+    """Do it; where the path's folder is missing make it, and do it again."""
     try:
-        action()
+        return action()
     except FileNotFoundError:
         _make_folder(sftp, posixpath.dirname(path), root)
-        action()
+        return action()
 
 
 def _make_folder(sftp: paramiko.SFTPClient, folder: str, root: str) -> None:
     """The folder and those above it, but not the root folder: that one is the operator's."""
+    if folder.rstrip("/") == root.rstrip("/"):
+        raise FileNotFoundError
     try:
         sftp.mkdir(folder)
     except FileNotFoundError:
-        if not folder or folder == root:
-            raise
         _make_folder(sftp, posixpath.dirname(folder), root)
         sftp.mkdir(folder)
     except OSError as error:
         # Another worker may have been quicker.
         try:
-            sftp.stat(folder)
+            mode = sftp.stat(folder).st_mode or 0
         except OSError:
             raise error from None
+        if not stat.S_ISDIR(mode):
+            raise InTheWay("a file stands where a folder should be; move it away") from None

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -48,14 +48,18 @@ class _Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
-class NewBody(_Body):
-    key: str
-    type: str
-    data: dict[str, Any]
-    owner: str = ""
+class NewCredential(_Body):
+    """A credential to be; its type says which fields `data` has."""
+
+    key: str = Field(description='one to 128 letters, digits, ".", "_" and "-"')
+    type: str = Field(description="s3, gcs, sftp, local, or that of a plug-in")
+    data: dict[str, Any] = Field(description="the fields of the type; docs/api.md lists them")
+    owner: str = Field("", description="the only subject whose jobs may name it; empty for all")
 
 
-class ChangeBody(_Body):
+class CredentialChanges(_Body):
+    """The fields that are not given stay as they are."""
+
     data: dict[str, Any] | None = None
     owner: str | None = None
 
@@ -124,7 +128,7 @@ def _detail(credential: Credential) -> dict[str, Any]:
 
 def _create(request: Request) -> JsonResponse:
     who = _who(request)
-    body = _read(NewBody, request)
+    body = _read(NewCredential, request)
     made = service.create(key=body.key, kind=body.type, data=body.data, owner=body.owner, who=who)
     answer = JsonResponse(_detail(made), status=201)
     answer["Location"] = f"{settings.PIXERVE.base_url}/v1/credentials/{made.key}"
@@ -166,7 +170,7 @@ class OriginalDoorView(APIView):
         auth=schemas.USER,
         summary="Register a credential: the original system's call, the same as POST"
         " /v1/credentials",
-        request={"application/json": schemas.NewCredential},
+        request={"application/json": NewCredential},
         responses={201: schemas.Credential, **_problems(400, 401, 403, 409, 422)},
     )
     def post(self, request: Request) -> JsonResponse:
@@ -201,7 +205,7 @@ class CredentialsView(APIView):
         tags=["credentials"],
         auth=schemas.USER,
         summary="Register a credential",
-        request={"application/json": schemas.NewCredential},
+        request={"application/json": NewCredential},
         responses={201: schemas.Credential, **_problems(400, 401, 403, 409, 422)},
     )
     def post(self, request: Request) -> JsonResponse:
@@ -228,13 +232,13 @@ class CredentialView(APIView):
         tags=["credentials"],
         auth=schemas.USER,
         summary="Replace the fields that are given; an empty secret stays, null takes a field away",
-        request={"application/json": schemas.CredentialChanges},
+        request={"application/json": CredentialChanges},
         responses={200: schemas.Credential, **_problems(400, 401, 403, 404, 422)},
     )
     def patch(self, request: Request, key: str) -> JsonResponse:
         who = _who(request)
         service.find(key)
-        body = _read(ChangeBody, request)
+        body = _read(CredentialChanges, request)
         changed = service.change(key, data=body.data, owner=body.owner, who=who)
         return JsonResponse(_detail(changed))
 

@@ -14,6 +14,7 @@ from jobs import callbacks
 from jobs.api import auth, schemas
 from jobs.api.records import DEFAULT_LIMIT, MAX_LIMIT, number
 from jobs.api.status import rfc3339
+from jobs.api.throttling import Replays
 from jobs.errors import BadRequest, Conflict, NotFound
 from jobs.models import Callback, Event
 
@@ -88,6 +89,7 @@ def _asked(request: Request) -> tuple[int, int]:
 
 class ReplayView(APIView):
     authentication_classes = [auth.AnyToken]
+    throttle_classes = [Replays]
 
     @extend_schema(
         operation_id="callback_replay",
@@ -98,6 +100,7 @@ class ReplayView(APIView):
             202: schemas.Replayed,
             404: OpenApiResponse(schemas.Problem),
             409: OpenApiResponse(schemas.Problem),
+            429: OpenApiResponse(schemas.Problem),
         },
     )
     def post(self, request: Request, message_id: uuid.UUID) -> JsonResponse:

@@ -204,20 +204,6 @@ class IssuedToken(Shape):
     expires_in = serializers.IntegerField()
 
 
-class NewCredential(Shape):
-    key = serializers.RegexField(r"^[A-Za-z0-9._-]{1,128}$")
-    type = serializers.CharField(help_text="s3, gcs, sftp, local, or that of a plug-in")
-    data = serializers.DictField(help_text="the fields of the type; docs/api.md lists them")  # type: ignore[assignment]
-    owner = serializers.CharField(
-        required=False, help_text="the only subject whose jobs may name it; empty for all"
-    )
-
-
-class CredentialChanges(Shape):
-    data = serializers.DictField(required=False)  # type: ignore[assignment]
-    owner = serializers.CharField(required=False)
-
-
 class CredentialChange(Shape):
     at = serializers.DateTimeField()
     who = serializers.CharField()

@@ -1,4 +1,5 @@
-"""Limits on the doors where passwords can be guessed: per client address, `PIXERVE_RATE_LIMIT`."""
+"""Limits per client address, `PIXERVE_RATE_LIMIT`: where passwords can be guessed, and where a call
+makes this server call somebody else."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -24,7 +25,13 @@ class Attempts(SimpleRateThrottle):
 
     def get_cache_key(self, request: Request | HttpRequest, view: Any) -> str:
         # TrustedProxyMiddleware has already put the client's own address here.
-        return f"attempts:{request.META.get('REMOTE_ADDR', '')}"
+        return f"{self.scope}:{request.META.get('REMOTE_ADDR', '')}"
+
+
+class Replays(Attempts):
+    """The same number of replays, counted by themselves: they lock nobody out."""
+
+    scope = "replays"
 
 
 def limited(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

@@ -1,7 +1,6 @@
 """A whole server delivers to real stores, through a proxy that misbehaves, and through kill -9."""
 
 import hashlib
-import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,19 +9,19 @@ from urllib.request import urlopen
 
 import pytest
 
-from delivery.hosting import TEMPORARY_PREFIX
+from delivery.backends.base import digest
+from tests.acceptance.delivering import FILES, FORMATS, Sent, check_bucket, local, register, s3
 from tests.acceptance.endpoint import endpoint
 from tests.acceptance.evidence import SMALL, another, cast, family, job_row, rows, staged
 from tests.delivery.backends.conftest import bucket, client, gateway, proxy
 from tests.delivery.backends.stores import Bucket
+from tests.delivery.backends.test_gcs import Place, google, place
 from tests.delivery.backends.test_sftp import Folder, folder, sshd
 from tests.peers.faults import Fault, FaultyProxy
-from tests.server import Pixerve, make_token, running, wait_for
+from tests.server import Pixerve, make_token, multipart, running, wait_for
 
-__all__ = ["bucket", "client", "folder", "gateway", "proxy", "sshd"]
+__all__ = ["bucket", "client", "folder", "gateway", "google", "place", "proxy", "sshd"]
 CANARY = "canary-9c41-never-to-be-seen"
-FORMATS = {"jpg": {"sizes": [[64], [32]]}, "webp": {"sizes": [[48]]}, "png": {"sizes": [[40]]}}
-FILES = 4
 
 
 @pytest.fixture(scope="module")
@@ -42,81 +41,10 @@ def deliverer(tmp_path_factory: pytest.TempPathFactory, roots: Path) -> Iterator
         yield server
 
 
-def register(server: Pixerve, kind: str, data: dict[str, Any]) -> str:
-    key = f"{kind}-{uuid.uuid4().hex[:8]}"
-    body = json.dumps({"key": key, "type": kind, "data": data}).encode()
-    answer = server.request(
-        "POST",
-        "/v1/credentials",
-        token=server.staff_token(),
-        body=body,
-        headers={"Content-Type": "application/json"},
-    )
-    assert answer.status == 201, answer.body
-    return key
-
-
-def s3(server: Pixerve, bucket: Bucket, endpoint: str, **data: Any) -> str:
-    return register(
-        server,
-        "s3",
-        {
-            "endpoint": endpoint,
-            "bucket": bucket.name,
-            "access_key": bucket.gateway.access_key,
-            "secret_key": bucket.gateway.secret_key,
-            "timeout_s": 5,
-            **data,
-        },
-    )
-
-
-def local(server: Pixerve, roots: Path) -> tuple[str, Path]:
-    folder = roots / uuid.uuid4().hex
-    folder.mkdir()
-    return register(server, "local", {"root": str(folder)}), folder
-
-
-class Sent:
-    """One upload, and what became of it."""
-
-    def __init__(self, server: Pixerve, keys: dict[str, Any], **more: Any) -> None:
-        self.server = server
-        self.token = make_token({"formats": FORMATS, "storageKeys": keys, **more})
-        answer = server.upload(another(SMALL, uuid.uuid4().hex), self.token)
-        assert answer.status == 202, answer.body
-        self.reference = str(answer.json()["hash"])
-        self.uid = str(answer.json()["job_id"]).replace("-", "")
-
-    def status(self) -> dict[str, Any]:
-        return self.server.status(self.reference, self.token)
-
-    def end(self, **options: Any) -> dict[str, Any]:
-        return self.server.wait_end(self.reference, self.token, **options)
-
-    def deliveries(self, key: str) -> list[dict[str, Any]]:
-        return [each for each in self.status()["deliveries"] if each["storage_key"] == key]
-
-    def wait_for_states(self, key: str, wanted: set[str]) -> None:
-        def look() -> bool:
-            return {each["state"] for each in self.deliveries(key)} == wanted
-
-        wait_for(look, what=f"{wanted} at {key}")
-
-
-def check_bucket(bucket: Bucket, shown: dict[str, Any]) -> None:
-    """Every file is there with equal bytes, and nothing else."""
-    files = {each["name"]: each["sha256"] for each in shown["files"]}
-    assert len(files) == FILES
-    found = {key: hashlib.sha256(bucket.content(key)).hexdigest() for key in bucket.keys()}  # noqa: SIM118
-    assert found == files
-    assert bucket.unfinished() == []
-
-
 def test_server_errors_pass_and_the_callback_tells_where(
     deliverer: Pixerve, bucket: Bucket, proxy: FaultyProxy, roots: Path
 ) -> None:
-    proxy.faults.append(Fault("PUT", "status", status=500, times=5))
+    proxy.faults.append(Fault("PUT", "status", status=500, times=4))  # a fifth: half a minute
     far, (near, place) = s3(deliverer, bucket, proxy.endpoint), local(deliverer, roots)
     with endpoint() as receiver:
         hook = {"completionCallback": receiver.url, "directHost": True}
@@ -135,27 +63,91 @@ def test_server_errors_pass_and_the_callback_tells_where(
     wait_for(lambda: not staged(deliverer), what="clean staging")
 
 
-def test_sftp_s3_and_direct_hosting_at_once(
-    deliverer: Pixerve, bucket: Bucket, folder: Folder
+JOBS, BATCH = 100, 20
+
+
+def misbehave(proxy: FaultyProxy) -> None:
+    """Never so often in a row that the breaker opens: that would only take time."""
+    proxy.faults += [
+        Fault("PUT", "status", status=500, every=7),
+        Fault("PUT", "hang", every=97, times=2),
+        Fault("PUT", "cut_request", every=31),
+        Fault("PUT", "wrong_body", every=23),
+        Fault("PUT", "cut_answer", every=29),
+        Fault("PUT", "slow", every=37, pause_s=0.002),
+        Fault("HEAD", "status", status=503, every=19),
+        Fault("HEAD", "headers", headers={"ETag": '"odd"'}, every=11),
+        Fault("GET", "wrong_answer", every=5),
+    ]
+
+
+def crowd(server: Pixerve, job: dict[str, Any]) -> list[str]:
+    """Upload all pictures; their hashes."""
+    token = make_token(job, subject="crowd")
+    uploads = []
+    for _ in range(JOBS // BATCH):
+        files = [another(SMALL, uuid.uuid4().hex) for _ in range(BATCH)]
+        parts = [("file", f"{number}.jpg", content) for number, content in enumerate(files)]
+        body, content_type = multipart(parts)
+        headers = {"Content-Type": content_type}
+        answer = server.request("POST", "/upload", token=token, body=body, headers=headers)
+        assert answer.status == 202, answer.body
+        uploads += answer.json()["uploads"]
+    return [each["hash"] for each in uploads]
+
+
+def ended(server: Pixerve) -> int:
+    query = (
+        "SELECT count(*) FROM jobs_job WHERE subject = 'crowd' AND state IN ('completed', 'failed')"
+    )
+    return int(rows(server, query)[0][0])
+
+
+def test_a_hundred_jobs_to_everywhere_while_a_storage_misbehaves_and_a_worker_is_killed(
+    deliverer: Pixerve, bucket: Bucket, proxy: FaultyProxy, folder: Folder, place: Place
 ) -> None:
-    to = folder.destination()
-    ssh = register(deliverer, "sftp", {**to.options, **to.secret})
-    far = s3(deliverer, bucket, bucket.gateway.endpoint)
-    keys = {"s3": far, "sftp": [ssh]}
-    sent = [Sent(deliverer, keys, directHost=True, subDir="tenant/a") for _ in range(3)]
-    want: dict[str, str] = {}
-    for each in sent:
-        shown = each.end()
-        assert shown["state"] == "completed", shown
-        want |= {"tenant/a/" + made["name"]: made["sha256"] for made in shown["files"]}
-        assert all(made["url"] for made in shown["files"])
-    assert len(want) == 3 * FILES
-    for key, sha256 in want.items():
-        assert hashlib.sha256(bucket.content(key)).hexdigest() == sha256
-        assert hashlib.sha256((folder.root / key).read_bytes()).hexdigest() == sha256
-    assert sorted(bucket.keys()) == sorted(want)
-    there = [each for each in folder.files() if (folder.root / each).is_file()]
-    assert there == sorted(want)
+    misbehave(proxy)
+    ssh, google = folder.destination(), place.destination()
+    keys = {
+        "s3": s3(deliverer, bucket, proxy.endpoint, timeout_s=2),
+        "sftp": register(deliverer, "sftp", {**ssh.options, **ssh.secret}),
+        "gcs": register(deliverer, "gcs", {**google.options, **google.secret}),
+    }
+    job = {"formats": FORMATS, "storageKeys": keys, "directHost": True, "subDir": "a/b"}
+    with endpoint() as receiver:
+        hashes = crowd(deliverer, job | {"completionCallback": receiver.url})
+        wait_for(lambda: ended(deliverer) >= 10, within_s=60, what="ten ends")
+        cast(deliverer, workers=2).workers[0].kill()
+        wait_for(lambda: ended(deliverer) == JOBS, within_s=160, what="all ends")
+        wait_for(lambda: len(receiver.calls) >= JOBS, what="all callbacks")
+    failed = "SELECT error_message FROM jobs_job WHERE subject = 'crowd' AND state = 'failed'"
+    assert [tuple(each) for each in rows(deliverer, failed)] == []
+    made = rows(
+        deliverer,
+        "SELECT r.key, r.sha256 FROM jobs_rendition r JOIN jobs_job j ON j.id = r.job_id"
+        " WHERE subject = 'crowd'",
+    )
+    want = {each["key"]: each["sha256"] for each in made}
+    assert len(want) == JOBS * FILES
+    check_folders(want, folder.root, deliverer.serve_dir)
+    md5s = {key: digest(folder.root / key).md5 for key in want}
+    assert bucket.md5s() == place.md5s() == md5s
+    assert bucket.unfinished() == []
+    # Each end is told under one id, however often.
+    told = {(call.json()["hash"], call.id) for call in receiver.calls}
+    assert sorted(name for name, _ in told) == sorted(hashes)
+    assert {call.json()["status"] for call in receiver.calls} == {"completed"}
+    assert not any(fault.met < fault.every for fault in proxy.faults if fault.method == "PUT")
+    wait_for(lambda: not staged(deliverer), what="clean staging")
+
+
+def check_folders(want: dict[str, str], sftp: Path, hosted: Path) -> None:
+    """Below "a" there is exactly what was made, no temporary name, no empty folder."""
+    for root in (sftp, hosted):
+        found = [each for each in (root / "a").rglob("*") if not each.is_dir()]
+        content = {str(each.relative_to(root)): each.read_bytes() for each in found}
+        assert {key: hashlib.sha256(each).hexdigest() for key, each in content.items()} == want
+    assert [each.name for each in sftp.iterdir()] == ["a"]
 
 
 def test_a_private_bucket_is_fetched_by_the_signed_url(deliverer: Pixerve, bucket: Bucket) -> None:
@@ -207,13 +199,15 @@ def replay(server: Pixerve, sent: Sent) -> None:
 def test_a_worker_killed_while_it_delivers(
     deliverer: Pixerve, bucket: Bucket, proxy: FaultyProxy, roots: Path
 ) -> None:
-    proxy.faults.append(Fault("PUT", "hang"))
+    """One file of five is so large that it goes in parts, of which the kill leaves some."""
+    proxy.faults.append(Fault("PUT", "hang", path="partNumber=2"))
     far, (near, place) = (
         s3(deliverer, bucket, proxy.endpoint, timeout_s=60),
         local(deliverer, roots),
     )
-    sent = Sent(deliverer, {"s3": far, "local": near})
-    wait_for(lambda: [each for each in proxy.seen if each.startswith("PUT")], what="an upload")
+    sent = Sent(deliverer, {"s3": far, "local": near}, size=17 << 20, keepOriginal=True)
+    wait_for(lambda: [each for each in proxy.seen if "partNumber=2" in each], what="a part")
+    assert len(bucket.unfinished()) == 1
     row = wait_for(
         lambda: (found := job_row(deliverer, sent.uid))["made_by"] and found, what="the plan"
     )
@@ -223,10 +217,8 @@ def test_a_worker_killed_while_it_delivers(
     process.kill()
     shown = sent.end()
     assert shown["state"] == "completed", shown
-    check_bucket(bucket, shown)
-    # A copy that the kill cut off may still lie beside them under its temporary name.
-    whole = [each for each in place.iterdir() if not each.name.startswith(TEMPORARY_PREFIX)]
-    assert len(whole) == FILES
+    check_bucket(bucket, shown, FILES + 1)
+    assert len(list(place.iterdir())) == FILES + 1
     after = job_row(deliverer, sent.uid)
     assert (after["made_by"], after["fence"] > row["fence"]) == (row["made_by"], True)
     told = rows(deliverer, "SELECT count(*) FROM jobs_event WHERE job_id = ?", after["id"])

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from tests.encoders import hostile
+from tests.encoders import hostile, strangers
 from tests.server import IMAGES, Pixerve, make_token
 
 JOB = {
@@ -53,13 +53,13 @@ def test_jobs_fail_with_their_reason_and_nothing_else_happens(server: Pixerve) -
 
 @pytest.mark.parametrize("name", ["mvg", "svg", "pdf", "html", "zip"])
 def test_what_is_no_picture_is_not_taken(name: str, server: Pixerve) -> None:
-    answer = server.upload(hostile.STRANGERS[name], make_token(JOB), name="photo.jpg")
+    answer = server.upload(strangers.STRANGERS[name], make_token(JOB), name="photo.jpg")
     assert (answer.status, answer.json()["code"]) == (415, "unsupported_type")
 
 
 def test_a_polyglot_is_hosted_without_its_other_half(server: Pixerve) -> None:
     token = make_token(JOB, subject="mallory")
-    data = hostile.POLYGLOTS["jpeg with a zip behind"]()
+    data = strangers.POLYGLOTS["jpeg with a zip behind"]()
     reference = server.upload(data, token, name="x.php.jpg").json()["hash"]
     assert server.wait_end(reference, token)["state"] == "completed"
     hosted = [path for path in (server.serve_dir / "hostile").iterdir() if reference in path.name]

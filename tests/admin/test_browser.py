@@ -1,12 +1,16 @@
 """The start page and the dashboard in a real browser, against the whole product."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.acceptance.delivering import FILES, Sent, register
+from tests.acceptance.evidence import job_row
 from tests.server import EXAMPLE_JOB, IMAGES, Pixerve, free_port, make_token, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -165,3 +169,37 @@ def test_a_credential_is_registered_tried_and_changed(page: Page, server: Pixerv
     page.click("text=Delete")
     page.click("#content button:text('Delete')")
     expect(page.locator("body")).to_contain_text("by-hand is deleted")
+
+
+def test_what_became_of_deliveries_is_seen_and_a_storage_tried(page: Page, server: Pixerve) -> None:
+    folder = Path(server.env["PIXERVE_LOCAL_ROOTS"])
+    near = register(server, "local", {"root": str(folder)})
+    closed = {"endpoint": f"http://127.0.0.1:{free_port()}", "access_key": "A", "secret_key": "B"}
+    far = register(server, "s3", {"bucket": "pictures", **closed})
+    sent = Sent(server, {"local": near, "s3": far})
+    sent.wait_for_states(near, {"delivered"})
+    wait_for(lambda: sent.deliveries(far)[0]["attempts"], what="the first try")
+
+    sign_in(page, server, f"/admin/jobs/job/{job_row(server, sent.uid)['id']}/change/")
+    lines = page.locator("section", has=page.locator("h2:text-is('Deliveries')")).locator("tr")
+    arrived, failing = lines.filter(has_text=near), lines.filter(has_text=far)
+    expect(arrived).to_have_count(FILES)
+    expect(arrived.locator("text=Delivered")).to_have_count(FILES)
+    expect(failing.locator("text=Waiting")).to_have_count(FILES)
+    expect(failing.filter(has_text="store_unavailable").first).to_contain_text("refused")
+
+    page.goto(f"{server.url}/admin/jobs/storagehealth/")
+    storages = page.locator("#result_list tbody tr")
+    expect(storages.filter(has_text=near)).to_contain_text("Well")
+    expect(storages.filter(has_text=far)).to_contain_text(re.compile("Failing|Paused"))
+    expect(storages.filter(has_text=far)).to_contain_text("Connection refused")
+
+    page.goto(f"{server.url}/admin/credentials/credential/")
+    page.click(f"a:text('{near}')")
+    page.click("text=Test connection")
+    expect(page.locator("body")).to_contain_text("It works: a probe was written, read and deleted")
+    page.fill("#id_data_public_url", "https://files.example")
+    page.click("text=Save")
+    expect(page.locator("body")).to_contain_text(f"{near} is as you wrote it")
+    expect(page.locator("table.px-log tbody tr").first).to_contain_text("public_url")
+    assert len(list(folder.iterdir())) == FILES, "the probe is gone"

@@ -15,6 +15,8 @@ from pixerve_site.dashboard import checks
 from tests.admin.conftest import HOSTILE, MakeJob
 from tests.jobs.making import owe
 
+pytestmark = pytest.mark.sql
+
 
 def succeed(job: Job, at: datetime, files: int = 4, size: int = 1000) -> None:
     Success.objects.create(

@@ -1,5 +1,8 @@
 """The API through Django's test client, with everything behind it real."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from django.contrib.auth.models import User
 
@@ -37,3 +40,11 @@ def staff(api: Api, staff_user: User) -> str:
 def plain(api: Api, plain_user: User) -> str:
     """The access token of a user who is not staff."""
     return api.sign_in("paula", PASSWORD)
+
+
+@pytest.fixture
+def roots(tmp_path: Path, configure: Callable[..., None]) -> Path:
+    folder = tmp_path / "roots"
+    folder.mkdir()
+    configure(local_roots=(folder,))
+    return folder

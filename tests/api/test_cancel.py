@@ -11,6 +11,8 @@ from jobs.models import Job
 from tests.api.caller import Api, assert_problem, staged_folders, upload_token
 from tests.jobs.making import DOT, make_job, put_in_state
 
+pytestmark = pytest.mark.sql
+
 SHA256 = hashlib.sha256(DOT).hexdigest()
 
 

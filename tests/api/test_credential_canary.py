@@ -256,7 +256,7 @@ def test_objects_that_hold_it_do_not_show_it() -> None:
     assert CANARY not in repr(made.__dict__)
 
 
-def test_jobs_know_the_key_only(api: Api, staff: str, witness: Witness) -> None:
+def test_jobs_know_the_key_only(api: Api, staff: str, staff_user: User, witness: Witness) -> None:
     data = {**DATA, "endpoint": f"http://127.0.0.1:{free_port()}", "timeout_s": 2}
     service.create(key="my-s3", kind="s3", data=data, owner="", who="x")
     job = {**SMALL_JOB, "storageKeys": {"s3": "my-s3"}}
@@ -265,6 +265,15 @@ def test_jobs_know_the_key_only(api: Api, staff: str, witness: Witness) -> None:
     pipeline.wake()
     for token in (None, upload_token(None), staff):
         witness.note(api.get(f"/status?hash={answer.json()['hash']}", token=token))
+    for path in ("/v1/credentials", "/v1/credentials/my-s3", "/v1/events", "/readyz"):
+        assert witness.note(api.get(path, token=staff)).status_code == 200
+    client = Client()
+    client.force_login(staff_user)
+    page = witness.note(client.get(f"/admin/jobs/job/{Job.objects.get().pk}/change/"))
+    assert b"store_unavailable" in page.content
+    assert b"my-s3" in witness.note(client.get("/admin/jobs/storagehealth/")).content
+    for path in ("job", "failure", "callback", "success"):
+        assert witness.note(client.get(f"/admin/jobs/{path}/")).status_code == 200
     assert "my-s3" in json.dumps(Job.objects.get().spec)
     _tables_are_clean()
 
@@ -295,6 +304,7 @@ def test_processes_files_and_logs(server: Pixerve) -> None:
     assert call("PATCH", "/v1/credentials/k", {"data": {"session_token": CANARY}}) == 200
     assert call("POST", "/v1/credentials/k/test") == 200
     assert call("GET", "/v1/credentials/k") == 200
+    assert call("GET", "/v1/credentials") == 200
     told = b"".join(answers)
     assert b"store_unavailable" in told
     told += server.log.encode()

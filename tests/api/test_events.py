@@ -6,13 +6,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.auth.models import User
 
 from jobs import callbacks, leases, lifecycle, outcomes
 from jobs.models import Callback, CallbackState, Event
 from jobs.outcomes import Product
 from tests.acceptance.endpoint import endpoint
 from tests.api.caller import Api, assert_problem, upload_token
+from tests.api.conftest import PASSWORD
 from tests.jobs.making import SMALL_JOB, TRUNCATED, claim, make_job, owe, picture
+
+pytestmark = pytest.mark.sql
 
 HOOK = {**SMALL_JOB, "completionCallback": "http://127.0.0.1:9/hook"}
 
@@ -142,6 +146,19 @@ def test_one_that_is_being_sent_is_left_alone(api: Api) -> None:
     assert_problem(replay(api, callback, upload_token(None)), 409, "callback_sending")
     callback.refresh_from_db()
     assert callback.state == CallbackState.SENDING
+
+
+def test_replays_are_limited_but_lock_nobody_out(
+    api: Api, staff_user: User, configure: Any
+) -> None:
+    configure(rate_limit="2/m")
+    callback = owe(make_job())
+    for _ in range(2):
+        assert replay(api, callback, upload_token(None)).status_code == 202
+    refused = replay(api, callback, upload_token(None))
+    assert_problem(refused, 429, "too_many_requests")
+    assert 0 < int(refused["Retry-After"]) <= 60
+    api.sign_in("boss", PASSWORD)
 
 
 def test_what_cannot_be_replayed(api: Api, plain: str) -> None:

@@ -96,8 +96,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Tree:
 
 @pytest.fixture
 def tree(shared: Tree) -> Tree:
-    """The shared tree, ready to serve; making one takes seconds, so who spoils it goes before who
-    begins without one."""
+    """The shared tree, ready to serve; making one takes seconds, so who begins without one goes
+    first."""
     shared.lock("requirements.lock", "1.0")
     shared.lock("requirements-dev.lock", "1.0")
     made = shared.bootstrap("serve")
@@ -147,6 +147,22 @@ class OtherSystem:
         return f"{self.bin}:{os.environ['PATH']}"
 
 
+def test_a_run_that_was_killed_is_healed(shared: Tree) -> None:
+    shared.lock("requirements.lock", "1.0")
+    assert not (shared.folder / ".venv").exists(), "this test is the first"
+    cut = subprocess.Popen(
+        [shared.folder / "deploy" / "bootstrap.sh", "serve"],
+        env=shared.env(),
+        start_new_session=True,
+    )
+    wait_for((shared.folder / ".venv" / "bin" / "python").exists)
+    os.killpg(cut.pid, signal.SIGKILL)
+    cut.wait()
+    assert not shared.stamp.exists()
+    assert shared.bootstrap("serve").returncode == 0
+    assert shared.probe_version() == "1.0"
+
+
 def test_the_second_start_is_quick_and_silent(tree: Tree) -> None:
     assert tree.probe_version() == "1.0"
     before = tree.stamp.stat()
@@ -180,22 +196,6 @@ def test_a_wheel_that_does_not_match_its_hash_is_refused_and_shown(tree: Tree) -
     assert refused.returncode != 0
     assert "DO NOT MATCH THE HASHES" in refused.stderr
     assert not tree.stamp.exists()
-
-
-def test_a_run_that_was_killed_is_healed(shared: Tree) -> None:
-    shared.lock("requirements.lock", "1.0")
-    shutil.rmtree(shared.folder / ".venv", ignore_errors=True)
-    cut = subprocess.Popen(
-        [shared.folder / "deploy" / "bootstrap.sh", "serve"],
-        env=shared.env(),
-        start_new_session=True,
-    )
-    wait_for((shared.folder / ".venv" / "bin" / "python").exists)
-    os.killpg(cut.pid, signal.SIGKILL)
-    cut.wait()
-    assert not shared.stamp.exists()
-    assert shared.bootstrap("serve").returncode == 0
-    assert shared.probe_version() == "1.0"
 
 
 def test_a_venv_without_its_python_is_made_anew(tree: Tree) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from pytest_django import Settings
 
+from credentials.models import Credential
 from jobs import staging
 from jobs.states import State
 from tests.commands.library import make_job
@@ -16,6 +18,7 @@ from tests.commands.library import make_job
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folders")]
 
 HOUR_S = 3600
+HALF = ".tmp-0123456789abcdef-0123456789abcdef"
 
 
 def prune(*arguments: str) -> str:
@@ -83,15 +86,22 @@ def test_an_installation_without_staging_is_fine() -> None:
     assert prune() == "removed 0 orphaned staging folders"
 
 
-def test_half_written_hosted_files_go_too(
-    own_folders: Path, monkeypatch: pytest.MonkeyPatch
+def test_half_written_files_go_too(
+    own_folders: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    half = own_folders / "serve" / ".tmp-0123456789abcdef"
-    half.write_bytes(b"ab")
+    """Below /files/ and in the folders of credentials, as far as the operator lets them."""
+    folders = [own_folders / name for name in ("serve", "mine", "not-mine")]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        (folder / HALF).write_bytes(b"ab")
+        data = {"root": str(folder)}
+        Credential.objects.create(key=folder.name, type="local", options=data)
+    roots = (own_folders / "mine",)
+    settings.PIXERVE = settings.PIXERVE.model_copy(update={"local_roots": roots})
     prune()
-    assert half.exists()
+    assert all((folder / HALF).exists() for folder in folders)
     # What counts is the time of the link, which nobody can set back: so the clock goes forward.
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + 7 * HOUR_S)
     prune()
-    assert not half.exists()
+    assert [folder.name for folder in folders if (folder / HALF).exists()] == ["not-mine"]

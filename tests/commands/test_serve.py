@@ -205,7 +205,8 @@ def read_until(terminal: int, word: str) -> str:
 
 
 def test_a_terminal_is_shown_the_password_and_ctrl_c_stops(tmp_path: Path) -> None:
-    server = Pixerve(tmp_path, free_port(), {"PIXERVE_MAX_WORKERS": "1", **OWN_SECRETS})
+    settings = {"PIXERVE_MAX_WORKERS": "1", **OWN_SECRETS}
+    server = Pixerve(tmp_path, free_port(), settings, measured=True)
     with on_a_terminal(server) as terminal:
         shown = read_until(terminal, READY)
         [(name, password)] = re.findall(r"sign in as +(\S+) / (\S+)", shown)
@@ -224,7 +225,8 @@ def test_a_terminal_is_shown_the_password_and_ctrl_c_stops(tmp_path: Path) -> No
 def again(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pixerve]:
     """A server that is stopped and started; it asks its workers to hurry at a stop."""
     folder = tmp_path_factory.mktemp("again")
-    with running(folder, PIXERVE_MAX_WORKERS="1", PIXERVE_STOP_GRACE="16", **ALL_KEYS) as server:
+    settings = {"PIXERVE_MAX_WORKERS": "1", "PIXERVE_STOP_GRACE": "16", **ALL_KEYS}
+    with running(folder, measured=True, **settings) as server:
         yield server
 
 

@@ -20,10 +20,13 @@ from pixerve_site.supervisor import Part, Supervisor
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 
+# The driver counts for the coverage of the tests, its parts do not.
 DRIVER = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from pixerve_site.supervisor import Part, Supervisor
+
+os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 folder, grace_s, parts = Path(sys.argv[1]), float(sys.argv[2]), json.loads(sys.argv[3])
 
@@ -83,6 +86,9 @@ last = "import time; time.sleep(600)"
 out = subprocess.run([sys.executable, '-c', middle, last], stdout=subprocess.PIPE, text=True)
 report('orphan', int(out.stdout)); report('up'); time.sleep(600)
 """
+
+
+pytestmark = pytest.mark.usefixtures("measured")
 
 
 def wait_for(what: Callable[[], T], timeout_s: float = 15.0) -> T:

@@ -13,7 +13,7 @@ from credentials.models import Credential
 from credentials.resolver import UnknownCredential, Unreadable, require, resolve
 from tests.credentials.conftest import make, new_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.sql, pytest.mark.django_db]
 Keys = Callable[..., None]
 
 

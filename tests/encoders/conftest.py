@@ -9,7 +9,7 @@ from tests.encoders.studio import Studio
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converter]:
+def shared(measured: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converter]:
     """One converter for a whole module, as a worker has one for many jobs."""
     converter = Converter(roots=lambda: (tmp_path_factory.getbasetemp(), IMAGES))
     yield converter

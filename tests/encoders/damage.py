@@ -8,6 +8,8 @@ from PIL import Image
 
 from tests.encoders.heif import coded_part
 from tests.encoders.pictures import IMAGES
+from tests.encoders.png import chunk, ihdr, lines
+from tests.encoders.png import png as chunks
 
 
 def photo(*size: int) -> Image.Image:
@@ -52,17 +54,10 @@ def png(mode: str, ended: bool, blank: bool = False) -> bytes:
     image = photo().convert(mode)
     if blank:
         image = Image.new(mode, image.size)
-    step = image.width * len(image.getbands())
-    rows = image.tobytes()
-    lines = b"".join(b"\0" + rows[at : at + step] for at in range(0, len(rows), step))
-    lines = lines[: (step + 1) * 120]
-    stream = zlib.compress(lines) if ended else zlib.compress(lines)[:-20]
+    rows = lines(image)
+    stream = zlib.compress(rows[: len(rows) * 6 // 10])
     kind = {"L": 0, "RGB": 2, "LA": 4, "RGBA": 6}[mode]
-    ihdr = struct.pack(">IIBBBBB", *image.size, 8, kind, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in ((b"IHDR", ihdr), (b"IDAT", stream), (b"IEND", b""))
-    )
+    return chunks(ihdr(*image.size, 8, kind), chunk(b"IDAT", stream if ended else stream[:-20]))
 
 
 def tiff(compression: str) -> bytes:

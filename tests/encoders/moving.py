@@ -13,6 +13,9 @@ from PIL.GifImagePlugin import getdata
 
 from encoders.look import Look
 from encoders.plan import Plan, Settings, Variant
+from tests.encoders.encoding import same
+from tests.encoders.pictures import difference
+from tests.encoders.png import chunk, ihdr, lines, png
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 CLEAR = (0, 0, 0, 0)
@@ -80,11 +83,11 @@ def apng(
     still: Image.Image | None = None,
 ) -> bytes:
     """An APNG file that says it has ``says`` frames; ``still`` is shown by those that cannot."""
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 6, 0, 0, 0))
-    data += chunk(b"acTL", struct.pack(">II", len(frames) if says is None else says, plays))
+    chunks = [ihdr(*size, 8, 6)]
+    chunks.append(chunk(b"acTL", struct.pack(">II", len(frames) if says is None else says, plays)))
     number = 0
     if still:
-        data += chunk(b"IDAT", _deflated(still))
+        chunks.append(chunk(b"IDAT", _deflated(still)))
     for at, frame in enumerate(frames):
         control = struct.pack(
             ">IIIIIHHBB",
@@ -95,25 +98,18 @@ def apng(
             frame.disposal,
             frame.blend,
         )
-        data += chunk(b"fcTL", control)
+        chunks.append(chunk(b"fcTL", control))
         number += 1
         if at or still:
-            data += chunk(b"fdAT", struct.pack(">I", number) + _deflated(frame.image))
+            chunks.append(chunk(b"fdAT", struct.pack(">I", number) + _deflated(frame.image)))
             number += 1
         else:
-            data += chunk(b"IDAT", _deflated(frame.image))
-    return data + chunk(b"IEND", b"")
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    """A chunk of a PNG."""
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+            chunks.append(chunk(b"IDAT", _deflated(frame.image)))
+    return png(*chunks)
 
 
 def _deflated(image: Image.Image) -> bytes:
-    rows = image.convert("RGBA").tobytes()
-    step = image.width * 4
-    return zlib.compress(b"".join(b"\0" + rows[at : at + step] for at in range(0, len(rows), step)))
+    return zlib.compress(lines(image.convert("RGBA")))
 
 
 def frames_of(path: Path) -> list[Image.Image]:
@@ -144,6 +140,16 @@ def _pixels(image: wand.image.Image) -> Image.Image:
         image.alpha_channel = "set"
         pixels = bytes(image.export_pixels(channel_map="RGBA", storage="char"))
         return Image.frombytes("RGBA", image.size, pixels)
+
+
+def alike(seen: Sequence[Image.Image], expected: Sequence[Image.Image]) -> bool:
+    """Whether every frame looks the same, and none is missing."""
+    return len(seen) == len(expected) and all(map(same, seen, expected))
+
+
+def furthest(seen: Sequence[Image.Image], expected: Sequence[Image.Image]) -> float:
+    """The difference of the frame that differs most."""
+    return max(difference(*pair) for pair in zip(seen, expected, strict=True))
 
 
 def moving(

@@ -17,9 +17,11 @@ from tests.encoders.moving import (
     SIZE,
     Cel,
     Fc,
+    alike,
     apng,
     flags,
     frames_of,
+    furthest,
     gif,
     indexed,
     moving,
@@ -52,12 +54,8 @@ def test_every_frame_gets_the_look(
     images = flags()
     source = webp(tmp_path, images, duration=70)
     shared.convert(moving(source, tmp_path, made, look=look))
-    seen = frames_of(tmp_path / f"out.{made}")
-    assert len(seen) == len(images)
-    for one, image in zip(seen, images, strict=True):
-        other = expected(image)
-        assert one.size == other.size
-        assert difference(one.convert("RGBa"), other.convert("RGBa")) < 12
+    seen = [frame.convert("RGBa") for frame in frames_of(tmp_path / f"out.{made}")]
+    assert furthest(seen, [expected(image).convert("RGBa") for image in images]) < 12
 
 
 def test_an_animated_webp_is_turned_upright(shared: Converter, tmp_path: Path) -> None:
@@ -66,9 +64,9 @@ def test_an_animated_webp_is_turned_upright(shared: Converter, tmp_path: Path) -
     source = webp(tmp_path, flags(), duration=70, exif=tags.tobytes())
     outcome = shared.convert(moving(source, tmp_path, "webp", "png"))
     assert {(made.width, made.height) for made in outcome.renditions} == {(20, 40)}
-    for one, image in zip(frames_of(tmp_path / "out.webp"), flags(), strict=True):
-        assert same(one, image.transpose(Image.Transpose.ROTATE_270))
-    assert same(opened(tmp_path / "out.png", "RGBA"), frames_of(tmp_path / "out.webp")[0])
+    seen = frames_of(tmp_path / "out.webp")
+    assert alike(seen, [image.transpose(Image.Transpose.ROTATE_270) for image in flags()])
+    assert same(opened(tmp_path / "out.png", "RGBA"), seen[0])
 
 
 def test_a_photo_that_moves_as_gif(tmp_path: Path) -> None:

@@ -1,43 +1,24 @@
 """Colours come out as sRGB: the numbers are compared with littleCMS at full size."""
 
-import io
-import math
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageCms
 
 from encoders.converter import Converter
+from tests.encoders.colors import SRGB, by_littlecms, delta_e, lab
 from tests.encoders.pictures import IMAGES, difference, opened, plan
 
-Colour = tuple[float, float, float]
-SRGB = ImageCms.createProfile("sRGB")
-TO_LAB = ImageCms.buildTransform(SRGB, ImageCms.createProfile("LAB"), "RGB", "LAB")
 
-
-def lab(image: Image.Image) -> Image.Image:
-    return ImageCms.applyTransform(image, TO_LAB)
-
-
-def delta_e(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    """CIE 1976, from Pillow's 8-bit Lab (a and b are stored as themselves + 128)."""
-
-    def real(value: tuple[int, ...]) -> Colour:
-        return value[0] * 100 / 255, value[1] - 128, value[2] - 128
-
-    return math.dist(real(one), real(other))
-
-
-def by_littlecms(path: Path) -> Image.Image:
+def expected_of(path: Path) -> Image.Image:
     with Image.open(path) as image:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-        return ImageCms.profileToProfile(image, profile, SRGB, outputMode="RGB")
+        return by_littlecms(image, image.info["icc_profile"])
 
 
 def test_eci_patches_are_within_delta_e_2(shared: Converter, tmp_path: Path) -> None:
     source = IMAGES / "wil_colorchecker_ECI_RGB_v2.jpg"
     shared.convert(plan(source, tmp_path, "png"))
-    made, expected = lab(opened(tmp_path / "out.png")), lab(by_littlecms(source))
+    made, expected = lab(opened(tmp_path / "out.png")), lab(expected_of(source))
     unconverted = lab(opened(source))
     worst, apart = 0.0, 0.0
     for x in range(50, made.width, 45):
@@ -55,7 +36,7 @@ def test_cmyk_becomes_what_its_profile_says(shared: Converter, tmp_path: Path) -
     with Image.open(source) as image:
         has_profile = "icc_profile" in image.info
         naive = image.convert("RGB")
-    expected = by_littlecms(source) if has_profile else naive
+    expected = expected_of(source) if has_profile else naive
     assert difference(opened(tmp_path / "out.png"), expected) < 3
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from encoders import icc
 from encoders.converter import Converter
+from tests.encoders.colors import by_littlecms, checker, worst
 from tests.encoders.pictures import opened, plan
-from tests.encoders.test_color_sources import by_littlecms, checker, worst
 
 OPSIN = (
     (0.30, 0.622, 0.078),

@@ -15,7 +15,7 @@ from encoders.errors import PictureError
 from encoders.look import Look
 from encoders.plan import Plan, Settings, Variant
 from encoders.spawn import _environment
-from tests.encoders import hostile
+from tests.encoders import hostile, strangers
 from tests.encoders.pictures import IMAGES
 
 CPU_S = 2.0
@@ -90,9 +90,9 @@ def watched(converter: Watched) -> Watched:
     return converter
 
 
-@pytest.mark.parametrize("name", hostile.STRANGERS)
+@pytest.mark.parametrize("name", strangers.STRANGERS)
 def test_what_is_no_picture_is_refused_by_its_bytes(name: str, watched: Watched) -> None:
-    assert watched.convert(hostile.STRANGERS[name]) == "unsupported_type"
+    assert watched.convert(strangers.STRANGERS[name]) == "unsupported_type"
 
 
 @pytest.mark.parametrize("name", hostile.REFUSED)
@@ -102,10 +102,10 @@ def test_it_is_refused_with_its_cause_and_costs_little(name: str, watched: Watch
     assert found == code or (code is None and found in {"ok", "damaged_picture"})
 
 
-@pytest.mark.parametrize("name", hostile.POLYGLOTS)
+@pytest.mark.parametrize("name", strangers.POLYGLOTS)
 def test_nothing_foreign_passes_through(name: str, watched: Watched) -> None:
-    data = hostile.POLYGLOTS[name]()
-    assert hostile.MARK in data
+    data = strangers.POLYGLOTS[name]()
+    assert strangers.MARK in data
     assert watched.convert(data) == "ok"
     for made in (watched.folder / "out").iterdir():
         content = made.read_bytes()
@@ -159,7 +159,7 @@ def test_no_other_coder_reads_and_no_path_means_more(tmp_path: Path) -> None:
     names = []
     for coder in OTHERS:
         path = tmp_path / coder
-        path.write_bytes(hostile.STRANGERS.get(coder.lower(), b"P3 1 1 1 0 0 0"))
+        path.write_bytes(strangers.STRANGERS.get(coder.lower(), b"P3 1 1 1 0 0 0"))
         names += [f"{coder}:{path}", str(path)]
     good = f"PNG:{IMAGES / 'pil_hopper.png'}"
     listed = tmp_path / "list"

@@ -15,8 +15,10 @@ from encoders.converter import Converter
 from encoders.look import Look
 from encoders.metadata import kept
 from encoders.plan import Outcome, Plan, Variant
+from tests.encoders.colors import P3
 from tests.encoders.damage import photo, saved
 from tests.encoders.pictures import FORMATS, IMAGES, plan
+from tests.encoders.png import chunk
 from tests.encoders.test_integrity import segment
 
 TELLTALE = """
@@ -120,8 +122,6 @@ def full_of_it(kind: str) -> bytes:
     data = saved(kind, exif=exif, xmp=XMP, icc_profile=profile)
     if kind == "PNG":
         packet = b"XML:com.adobe.xmp\0\0\0\0\0" + XMP
-        from tests.encoders.test_color_sources import chunk
-
         data = saved(kind, exif=exif, icc_profile=profile)
         data = data[:33] + chunk(b"iTXt", packet) + chunk(b"tEXt", b"Comment\0secret") + data[33:]
     if kind == "JPEG":
@@ -186,8 +186,6 @@ def test_the_copyright_alone(kind: str, converter: Converter, tmp_path: Path) ->
 
 @pytest.mark.usefixtures("telltale")
 def test_the_profile_goes_with_kept_colours(converter: Converter, tmp_path: Path) -> None:
-    from tests.encoders.test_color_sources import P3
-
     (tmp_path / "source").write_bytes(saved("PNG", icc_profile=P3))
     profile, *_, outcome = told(converter, tmp_path / "source", tmp_path, profile="keep")
     assert (profile, outcome.warnings) == (P3, ())

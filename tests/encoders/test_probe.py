@@ -158,7 +158,8 @@ def broken_files(draw: st.DrawFn) -> bytes:
     return bytes(data[: draw(st.integers(0, len(data)))])
 
 
-@settings(max_examples=400, deadline=1000, suppress_health_check=[HealthCheck.too_slow])
+# tests/fuzz gives the same readers many more.
+@settings(max_examples=100, deadline=1000, suppress_health_check=[HealthCheck.too_slow])
 @given(data=broken_files() | st.binary(max_size=600))
 def test_only_picture_errors_come_out_of_broken_files(
     data: bytes, tmp_path_factory: pytest.TempPathFactory

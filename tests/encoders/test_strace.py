@@ -99,11 +99,9 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[Pa
         sources[-1].write_bytes(hostile.REFUSED[name][0]())
     command = ["strace", "-f", "-qq", "-s", "4096", "-e", f"trace={CALLS}"]
     command += ["-o", str(folder / "trace"), sys.executable, "-c", JOBS, str(folder / "out")]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
     done = subprocess.run(
         [*command, *map(str, sources)],
         cwd=ROOT,
-        env=environment,
         capture_output=True,
         text=True,
         check=True,

@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.conf import Conf
@@ -17,7 +18,7 @@ from jobs.broker import JobBroker
 from jobs.models import Job
 from tests.jobs.making import make_job, picture
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,15 @@ def test_a_broker_that_looked_in_vain_looks_again_later() -> None:
     one._stored_due = 0.0
     ((ack_id, _),) = one.dequeue() or []
     assert ack_id is not None
+
+
+def test_a_database_that_is_away_is_no_end_of_the_pusher() -> None:
+    """django-q2 would end it, and with it the cluster and what its workers make."""
+    make_job()
+
+    def away(*args: object) -> None:
+        raise OperationalError("away")
+
+    with connection.execute_wrapper(away):
+        assert JobBroker().dequeue() is None
+    assert JobBroker().dequeue()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import Settings
 from standardwebhooks.webhooks import Webhook
@@ -27,7 +27,7 @@ from tests.acceptance.endpoint import Endpoint, endpoint
 from tests.jobs.making import SMALL_JOB, claim, make_job, picture
 from tests.server import wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 Configure = Callable[..., None]
 HUSH = "hush-secret"
 
@@ -255,6 +255,33 @@ def test_a_former_sender_does_not_overwrite() -> None:
         Callback.objects.update(state=CallbackState.SENT, fence=stale.fence + 1)
         callbacks.send_now(stale)
     assert Callback.objects.get().state == CallbackState.SENT
+
+
+def test_an_attempt_that_the_database_does_not_take_is_kept() -> None:
+    def away(*args: object) -> None:
+        raise OperationalError("away")
+
+    with endpoint() as receiver:
+        callback = owed(receiver.url)
+        assert callbacks.claim(callback, leases.myself())
+        callback.fence += 1
+        sender = Sender(threads=1)
+        sender._unwritten.append((callback, callbacks._post(callback)))
+        with connection.execute_wrapper(away), pytest.raises(OperationalError):
+            sender.send_due()
+        sent_by(sender, receiver)
+    callback.refresh_from_db()
+    assert (callback.state, callback.attempts.count()) == (CallbackState.SENT, 1)
+    assert len(receiver.calls) == 1
+
+
+def test_an_attempt_is_noted_once_however_often_it_is_written() -> None:
+    callback = owed("http://127.0.0.1:9/hook")
+    assert callbacks.claim(callback, leases.myself())
+    callback.fence += 1
+    attempt = callbacks.send_now(callback)
+    callbacks.note(callback, attempt)  # as after a COMMIT whose answer was lost
+    assert [each.number for each in callback.attempts.all()] == [1]
 
 
 def sent_by(sender: Sender, receiver: Endpoint) -> None:

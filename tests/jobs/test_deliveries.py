@@ -1,18 +1,32 @@
 """Deliveries of a job: side by side, each with a state of its own, again where one failed."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from credentials import service
-from delivery import breaker
-from jobs import clerk, deliveries, leases, lifecycle, pipeline, sending, staging, storages
+from delivery import breaker, hosting
+from jobs import (
+    clerk,
+    deliveries,
+    deliveries_due,
+    leases,
+    lifecycle,
+    outcomes,
+    pipeline,
+    sending,
+    staging,
+    storages,
+)
 from jobs.models import (
     Callback,
     Delivery,
@@ -25,13 +39,14 @@ from jobs.models import (
     Success,
 )
 from jobs.pipeline import Pulse
-from jobs.sending import Postman
+from jobs.postman import Postman
 from jobs.spec import load
 from tests.api.caller import staged_folders
+from tests.delivery.peers import raw_peer
 from tests.jobs.making import HOPPER, claim, make_job
 from tests.server import wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 Configure = Callable[..., None]
 FORMATS = {"jpg": {"sizes": [[40, 30], [20, 20]]}}
 
@@ -42,6 +57,7 @@ def folders(tmp_path: Path, configure: Configure) -> Path:
     root = tmp_path / "roots"
     root.mkdir()
     configure(local_roots=(root,), delivery_schedule=(0, 0, 0))
+    sending._slow.clear()
     return root
 
 
@@ -138,15 +154,16 @@ def test_one_that_fails_is_tried_again_and_redoes_only_itself(folders: Path) -> 
 
 
 def test_the_last_try_fails_the_job_and_a_replay_redoes_only_what_is_missing(
-    folders: Path,
+    folders: Path, configure: Configure
 ) -> None:
+    configure(delivery_schedule=(0, 0))
     good, bad = storage(folders, "good"), storage(folders, "bad")
     break_it(bad)
     job = deliver_to("good", "bad")
     send_all(Postman(), lambda: Job.objects.get().state == "failed")
     job.refresh_from_db()
     assert (job.error_code, job.has_source) == ("delivery_failed", True)
-    assert "local bad: " in job.error_message
+    assert "local bad: in_the_way: a file stands where a folder should be" in job.error_message
     assert states() == {"good": {"delivered"}, "bad": {"failed"}}
     made = staging.out_dir(job.uid, job.made_by)
     before = {each.name: each.stat().st_mtime_ns for each in made.iterdir()}
@@ -161,7 +178,10 @@ def test_the_last_try_fails_the_job_and_a_replay_redoes_only_what_is_missing(
     assert [each.type for each in Event.objects.order_by("id")] == ["job.failed", "job.completed"]
 
 
-def test_a_replay_without_the_renditions_makes_them_anew(folders: Path) -> None:
+def test_a_replay_without_the_renditions_makes_them_anew(
+    folders: Path, configure: Configure
+) -> None:
+    configure(delivery_schedule=(0, 0))
     good, bad = storage(folders, "good"), storage(folders, "bad")
     break_it(bad)
     job = deliver_to("good", "bad")
@@ -211,14 +231,55 @@ def test_a_worker_that_is_lost_while_delivering(folders: Path) -> None:
     one = storage(folders, "one")
     job = deliver_to_half(one)
     lost = claim("here/1/1")
-    # what the killed worker left: planned rows, none of them noted
+    # what the killed worker left: planned rows, none of them noted, and half a file
     plan_of(lost)
+    names = leave_half_files(one)
     assert leases.give_back(lost)
     pipeline.wake()
     job.refresh_from_db()
     assert (job.state, job.made_by) == ("completed", lost.fence)
     assert job.fence > lost.fence
     assert states() == {"one": {"delivered"}}
+    assert names_in(one) == names
+
+
+def test_a_worker_that_is_lost_while_hosting() -> None:
+    make_job("ann", HOPPER)
+    lost = claim("here/1/1")
+    assert leases.give_back(lost)
+    made = Job.objects.get()
+    root = Path(settings.PIXERVE.serve_dir)
+    root.mkdir()
+    name = f"{made.reference_id}_dot_30_40_.jpg"
+    half = root / f"{hosting._temporary_prefix(name)}0123456789abcdef"
+    half.write_bytes(b"half")
+    pipeline.wake()
+    assert names_in(root) == [name]
+
+
+def leave_half_files(folder: Path) -> list[str]:
+    """What publishes of the job's renditions leave when they are killed; the renditions' names."""
+    names = sorted(Rendition.objects.values_list("name", flat=True))
+    for name in names:
+        (folder / f"{hosting._temporary_prefix(name)}0123456789abcdef").write_bytes(b"half")
+    return names
+
+
+def test_what_a_job_that_failed_meanwhile_left_is_removed(folders: Path) -> None:
+    one = storage(folders, "one")
+    deliver_to_half(one)
+    lost = claim("here/1/1")
+    plan_of(lost)
+    leave_half_files(one)
+    assert outcomes.fail(lost, "worker_lost", "three times")
+    send_all(Postman(), lambda: states() == {"one": {"failed"}})
+    assert names_in(one) == []
+    assert set(Delivery.objects.values_list("error_code", flat=True)) == {"given_up"}
+    assert Event.objects.count() == 1
+    assert not StorageHealth.objects.exists()
+    lifecycle.replay(Job.objects.get())
+    pipeline.wake()
+    assert Job.objects.get().state == "completed"
 
 
 def deliver_to_half(folder: Path) -> Job:
@@ -250,6 +311,26 @@ def test_two_clerks_end_a_job_once(folders: Path, order: tuple[int, int]) -> Non
     assert Success.objects.count() == Event.objects.count() == 1
 
 
+def test_a_result_that_the_database_does_not_take_is_kept(folders: Path) -> None:
+    bad = storage(folders, "bad")
+    break_it(bad)
+    deliver_to("bad")
+    mend(bad)
+    postman = Postman()
+    count = postman.send_due()
+    wait_for(lambda: postman._carrier.done.qsize() == count, what="the deliveries")
+    with connection.execute_wrapper(away), pytest.raises(OperationalError):
+        postman.send_due()
+    sent = empty(bad)
+    assert len(sent) == count
+    send_all(postman, lambda: Job.objects.get().state == "completed")
+    assert not {*sent} & {*names_in(bad)}
+
+
+def away(*args: object) -> None:
+    raise OperationalError("away")
+
+
 def test_an_open_breaker_lets_deliveries_wait_without_costing_tries(folders: Path) -> None:
     good, bad = storage(folders, "good"), storage(folders, "bad")
     now = timezone.now().timestamp()
@@ -269,12 +350,75 @@ def test_an_open_breaker_lets_deliveries_wait_without_costing_tries(folders: Pat
     assert storages.describe()["bad"]["breaker"] == "closed"
 
 
+def test_a_delivery_that_waits_too_long_fails_with_storage_and_remedy(
+    folders: Path, configure: Configure
+) -> None:
+    """Behind an open breaker nothing is tried, so no number of attempts ends it."""
+    storage(folders, "good")
+    storage(folders, "bad")
+    reason = {"last_error_code": "timeout", "last_error_message": "no answer"}
+    now = timezone.now()
+    StorageHealth.objects.create(pk="bad", failures=9, opened_at=now.timestamp(), **reason)
+    deliver_to("good", "bad")
+    configure(delivery_max_age=7200)
+    postman = Postman()
+    Delivery.objects.update(since=now - timedelta(hours=1, minutes=59))
+    assert postman.send_due() == 0
+    assert Job.objects.get().state == "processing"
+    Delivery.objects.update(since=now - timedelta(hours=2))
+    postman.send_due()
+    job = Job.objects.get()
+    assert (job.state, job.error_code) == ("failed", "delivery_failed")
+    assert job.error_message == (
+        "local bad: delivery_expired: not delivered within 2 h, last timeout: no answer; "
+        "mend the storage, then replay the job"
+    )
+    assert states() == {"good": {"delivered"}, "bad": {"failed"}}
+    lifecycle.replay(job)
+    pipeline.wake()
+    postman.send_due()
+    send_all(postman, lambda: Job.objects.get().state == "completed")
+
+
+def hanging(port: int) -> None:
+    data = {"endpoint": f"http://127.0.0.1:{port}", "bucket": "pictures", "access_key": "AKIA1"}
+    data |= {"secret_key": "hush-secret", "timeout_s": 20}
+    service.create(key="hanging", kind="s3", data=data, owner="", who="boss")
+
+
+def test_a_storage_that_hangs_holds_a_worker_once_and_for_a_moment(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sending, "STALL_S", 0.5)
+    good = storage(folders, "good")
+    keys = {"s3": "hanging", "local": "good"}
+    with raw_peer(lambda _, stop: stop.wait() and None) as port:
+        hanging(port)
+        started = time.monotonic()
+        for subject in ("ann", "bob"):
+            make_job(subject, HOPPER, {"formats": FORMATS, "storageKeys": keys})
+            pipeline.wake()
+        assert states() == {"hanging": {"waiting"}, "good": {"delivered"}}
+        assert caplog.text.count("storage hanging is slow") == 1, "the second job's did not try"
+        assert time.monotonic() - started < 5
+        # The clerk waits for a few at a time, and sends to others even if these are all it may.
+        empty(good)
+        break_it(good)
+        make_job("cat", HOPPER, {"formats": FORMATS, "storageKeys": keys})
+        pipeline.wake()
+        mend(good)
+        postman = Postman(threads=sending.EACH_STORAGE)
+        missing = Delivery.objects.filter(credential_key="good").exclude(state="delivered")
+        send_all(postman, lambda: not missing.exists())
+        assert postman._bag.count() == {"hanging": sending.EACH_STORAGE}
+
+
 def test_repeated_failures_open_the_breaker(folders: Path, configure: Configure) -> None:
     configure(delivery_schedule=(0,) * 20)
     bad = storage(folders, "bad")
     break_it(bad)
     deliver_to("bad")
-    send_all(Postman(), lambda: storages.blocked() == {"bad"})
+    send_all(Postman(), lambda: storages.blocked(storages.failing()) == {"bad"})
     shown = storages.describe()["bad"]
     assert (shown["breaker"], shown["failures"]) == ("open", breaker.LIMIT)
     assert shown["last_error"]["code"]
@@ -287,9 +431,9 @@ def test_a_clerk_that_died_is_succeeded(folders: Path) -> None:
     break_it(bad)
     deliver_to("bad")
     mend(bad)
-    delivery = deliveries.due().first()
+    delivery = deliveries_due.due().first()
     assert delivery
-    assert deliveries.claim(delivery, f"{leases._host()}/999999999/1")
+    assert deliveries_due.claim(delivery, f"{leases._host()}/999999999/1")
     send_all(Postman(), lambda: Job.objects.get().state == "completed")
 
 
@@ -313,7 +457,7 @@ def test_staging_that_lost_a_parked_jobs_renditions(folders: Path) -> None:
     postman.close()
     assert Job.objects.get().state == "pending"
     pipeline.wake()
-    assert Job.objects.get().state == "completed"
+    send_all(Postman(), lambda: Job.objects.get().state == "completed")
     assert len(names_in(bad)) == 2
 
 

@@ -12,7 +12,7 @@ from jobs.outcomes import Product
 from jobs.states import State
 from tests.jobs.making import SMALL_JOB, claim, make_job, picture, put_in_state
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 HOOK = {**SMALL_JOB, "completionCallback": "http://127.0.0.1:9/hook"}
 
 

@@ -3,6 +3,7 @@
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from credentials import resolver
 from credentials.sealing import unseal
 from encoders.look import Look
 from encoders.plan import Settings
@@ -12,7 +13,7 @@ from jobs.models import HostedFile, Job, Reference
 from jobs.retention import prune_jobs
 from tests.jobs.making import DOT, SMALL_JOB, make_job, picture, put_in_state, stage
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 
 
 def test_what_is_stored() -> None:
@@ -159,3 +160,18 @@ def test_unknown_storage_keys_are_named() -> None:
     with pytest.raises(InvalidSpec) as caught:
         intake.check_destinations(job, "ann")
     assert (caught.value.code, caught.value.field) == ("unknown_storage_key", "job.storageKeys.s3")
+
+
+@pytest.mark.parametrize("key", ["nul \0", "white space", ""])
+def test_what_can_be_no_storage_key_is_unknown(key: str) -> None:
+    with pytest.raises(resolver.UnknownCredential):
+        resolver.require("s3", key, subject="ann")
+
+
+def test_instructions_come_back_as_they_were_sent() -> None:
+    text = {"text": "über 😀"}
+    formats = {"webp": {"watermark": text}, "png": {}, "jpg": {}}
+    made = make_job(job={"formats": formats, "directHost": True})
+    stored = Job.objects.get().spec
+    assert list(stored["formats"]) == ["webp", "png", "jpg"]
+    assert stored == made.spec

@@ -15,7 +15,7 @@ from jobs.outcomes import Product
 from tests.jobs.making import claim, make_job, picture
 from tests.server import wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 ELSEWHERE = "otherhost@0123abcd/77/88"
 DEAD = f"{leases.myself().rpartition('/')[0]}/1"  # this pid, of another process
 

@@ -11,7 +11,7 @@ from jobs.models import HostedFile, Job
 from tests.api.caller import Api, staged_folders
 from tests.jobs.making import DOT, HOPPER, TRUNCATED, make_job, put_in_state
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 
 
 def hosted() -> list[str]:

@@ -14,7 +14,7 @@ from jobs.outcomes import Product, Published
 from tests.api.caller import staged_folders
 from tests.jobs.making import SMALL_JOB, claim, make_job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 
 HOOK = {
     **SMALL_JOB,

@@ -11,7 +11,7 @@ from jobs import queue, transitions
 from jobs.models import Job, Reference
 from tests.jobs.making import claim, make_job, picture
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 
 
 def wants(subject: str, number: int, priority: int = 0) -> Job:

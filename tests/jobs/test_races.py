@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
+from django_q.models import Schedule
 
 from jobs import (
     callbacks,
-    deliveries,
+    deliveries_due,
     intake,
     leases,
     lifecycle,
@@ -43,6 +44,7 @@ from jobs.models import (
 )
 from jobs.outcomes import Product
 from jobs.states import Stage, State
+from pixerve_site import first_run
 from tests.jobs.making import SMALL_JOB, claim, make_job, owe, picture, put_in_state, stage
 from tests.server import wait_for
 
@@ -198,8 +200,8 @@ def test_a_delivery_is_claimed_by_one_clerk(others: ThreadPoolExecutor) -> None:
     delivery = planned()
     twin = Delivery.objects.get()
     with transaction.atomic():
-        assert deliveries.claim(delivery, "one")
-        second = beside(others, lambda: deliveries.claim(twin, "two"))
+        assert deliveries_due.claim(delivery, "one")
+        second = beside(others, lambda: deliveries_due.claim(twin, "two"))
         wait_until_waiting()
     assert second.result(20) is False
     stored = Delivery.objects.get()
@@ -211,8 +213,8 @@ def test_an_orphan_that_was_claimed_anew_stays_with_its_clerk(others: ThreadPool
     planned()
     Delivery.objects.update(state=DeliveryState.SENDING, owner=dead, next_at=timezone.now())
     with transaction.atomic():
-        assert deliveries.claim(Delivery.objects.get(), "one")
-        reclaimed = beside(others, deliveries.reclaim_orphans)
+        assert deliveries_due.claim(Delivery.objects.get(), "one")
+        reclaimed = beside(others, deliveries_due.reclaim_orphans)
         wait_until_waiting()
     assert reclaimed.result(20) == 0
     assert Delivery.objects.get().owner == "one"
@@ -239,11 +241,29 @@ def test_a_job_that_is_replayed_beside_pruning_stays(others: ThreadPoolExecutor)
     Job.objects.update(finished_at=timezone.now() - timedelta(days=4000))
     with transaction.atomic():
         lifecycle.replay(job)
-        pruned = beside(others, retention.prune_jobs)
+        pruned = beside(others, retention._forget_jobs)
         wait_until_waiting()
-    assert pruned.result(20).jobs == 0
+    assert pruned.result(20) == 0
     assert Job.objects.get().state == State.PENDING
     assert staging.source_path(job.uid).exists()
+
+
+# The start
+
+
+def test_hosts_that_start_at_once_make_what_is_missing_one_after_the_other(
+    others: ThreadPoolExecutor,
+) -> None:
+    def start() -> None:
+        with first_run.alone():
+            first_run.ensure_schedule()
+
+    with first_run.alone():
+        second = beside(others, start)
+        wait_until_waiting()
+        first_run.ensure_schedule()
+    second.result(20)
+    assert Schedule.objects.count() == 1
 
 
 # A connection that breaks

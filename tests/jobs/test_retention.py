@@ -20,7 +20,7 @@ from jobs.retention import Pruned, prune_jobs, prune_staging
 from tests.api.caller import Api, staged_folders, upload_token
 from tests.jobs.making import HOPPER, TRUNCATED, make_job, owe, picture, put_in_state
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 Configure = Callable[..., None]
 
 
@@ -235,14 +235,17 @@ def test_what_an_ended_job_left_goes_at_once(state: str, has_source: bool) -> No
     assert staged_folders() == []
 
 
+HALF = ".tmp-0011223344556677-0011223344556677"
+
+
 def test_half_written_hosted_files_go_too() -> None:
     root = Path(settings.PIXERVE.serve_dir)
     root.mkdir()
-    (root / ".tmp-0011223344556677").write_bytes(b"half")
+    (root / HALF).write_bytes(b"half")
     (root / "whole.jpg").write_bytes(b"whole")
     prune_staging()
     # Just written: its publish may still be under way.
-    assert {file.name for file in root.iterdir()} == {".tmp-0011223344556677", "whole.jpg"}
+    assert {file.name for file in root.iterdir()} == {HALF, "whole.jpg"}
 
 
 def test_without_any_folder() -> None:

@@ -11,7 +11,7 @@ from jobs import rows
 from jobs.models import HostedFile, Job, Success
 from tests.jobs.making import make_job
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True)]
 
 BY_ID = f"SELECT {rows.columns(Job)} FROM jobs_job WHERE id = %(id)s"  # noqa: S608 - names of the model
 
@@ -57,6 +57,11 @@ def test_update_writes_only_where_everything_fits() -> None:
     assert rows.update(Job, {"owner": "me"}, where={"id": job.pk, "fence": 1}) == 0
     assert rows.update(Job, {"owner": "me"}, where={"id": job.pk, "fence": 0}) == 1
     assert Job.objects.get().owner == "me"
+
+
+def test_update_of_none_of_many_writes_nothing() -> None:
+    make_job()
+    assert rows.update(Job, {"owner": "me"}, where={"id": ()}) == 0
 
 
 def test_insert_as_the_orm_would() -> None:

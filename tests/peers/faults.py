@@ -20,6 +20,8 @@ _DRIP_S = 0.05
 class Fault:
     """What to do to requests of one method; ``times`` counts down, and then the fault is over.
 
+    It strikes each ``every``-th of them.
+
     ``kind``: "status" (answer it, with ``body`` and ``headers``), "hang" (say nothing),
     "cut_request" (half of the body goes on, then both ends are dropped), "cut_answer" (half of the
     answer goes on), "wrong_body" (one byte of the request's body is changed), "wrong_answer" (of
@@ -35,6 +37,15 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     path: str = ""
     pause_s: float = _DRIP_S
+    every: int = 1
+    met: int = 0
+
+    def strikes(self, method: str, path: str) -> bool:
+        """Whether it does to this request; call it once for each."""
+        if self.times <= 0 or self.method not in (method, "*") or self.path not in path:
+            return False
+        self.met += 1
+        return self.met % self.every == 0
 
 
 @dataclass
@@ -49,7 +60,7 @@ class FaultyProxy:
     def take(self, method: str, path: str) -> Fault | None:
         with self.lock:
             for fault in self.faults:
-                if fault.times > 0 and fault.method in (method, "*") and fault.path in path:
+                if fault.strikes(method, path):
                     fault.times -= 1
                     return fault
         return None

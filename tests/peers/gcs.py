@@ -75,8 +75,11 @@ class Google:
         return name
 
     def keys(self, bucket: str) -> list[str]:
+        return [each["name"] for each in self.objects(bucket)]
+
+    def objects(self, bucket: str) -> list[dict[str, Any]]:
         with urlopen(f"{self.open_endpoint}/storage/v1/b/{bucket}/o") as answer:
-            return [each["name"] for each in json.load(answer).get("items", ())]
+            return list(json.load(answer).get("items", ()))
 
     def resource(self, bucket: str, key: str) -> dict[str, Any]:
         with urlopen(f"{self.open_endpoint}/storage/v1/b/{bucket}/o/{key}") as answer:

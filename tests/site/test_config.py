@@ -246,3 +246,75 @@ def test_misspelt_names_are_found() -> None:
 def test_it_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         read().port = 5  # type: ignore[misc]
+
+
+def test_without_a_url_the_database_is_a_file_of_the_data_folder(tmp_path: Path) -> None:
+    found = read(DATA_DIR=str(tmp_path)).database
+    assert found["NAME"] == tmp_path / "pixerve.sqlite3"
+    assert found["ENGINE"].endswith("sqlite3")
+
+
+@pytest.mark.parametrize(
+    ("url", "read_as"),
+    [
+        ("postgres://u:p@h:5433/d", ("u", "p", "h", "5433", "d")),
+        ("postgresql://h/d", ("", "", "h", "", "d")),
+        ("postgres://u%40x:p%40%2F%3A%25%23@[::1]/d%20e", ("u@x", "p@/:%#", "::1", "", "d e")),
+        ("postgres://u@%2Fvar%2FRun%2Fpostgresql/d", ("u", "", "/var/Run/postgresql", "", "d")),
+        ("postgres:///d?host=/run/postgresql", ("", "", "/run/postgresql", "", "d")),
+    ],
+)
+def test_the_url_of_a_database(url: str, read_as: tuple[str, ...]) -> None:
+    found = read(DATABASE_URL=url).database
+    assert tuple(found[name] for name in ("USER", "PASSWORD", "HOST", "PORT", "NAME")) == read_as
+
+
+def test_options_of_a_database_are_laid_over_ours() -> None:
+    url = "postgres://h/d?sslmode=require&connect_timeout=3&options=-c%20work_mem%3D8MB"
+    options = read(DATABASE_URL=url).database["OPTIONS"]
+    assert (options["sslmode"], options["connect_timeout"]) == ("require", "3")
+    assert options["tcp_user_timeout"] == "30000"
+    assert options["options"].startswith("-c lock_timeout=20s ")
+    assert options["options"].endswith(" -c work_mem=8MB")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hush",
+        "sqlite:///hush",
+        "mysql://u:hush@h/d",
+        "postgres:u:hush@h/d",
+        "postgres://u:hush@h",
+        "postgres://u:hush@h/",
+        "postgres://u:hush@h/d/e",
+        "postgres://u:hu/sh@h/d",
+        "postgres://u:hu#sh@h/d",
+        "postgres://u:hu?sh@h/d",
+        "postgres://u:hu?sh=1@h/d",
+        "postgres://u:hush%@h/d",
+        "postgres://u:hush%00@h/d",
+        "postgres://u:hu sh@h/d",
+        "postgres://u:hush@h:0/d",
+        "postgres://u:hush@h:x/d",
+        "postgres://u:hush@[::1/d",
+        "postgres://u:hush@h/d?hush=1",
+        "postgres://u:hush@h/d?sslmode=",
+        "postgres://u:hush@h/d?sslmode=require&sslmode=disable",
+    ],
+)
+def test_a_wrong_url_of_a_database_is_one_line_without_it(url: str, tmp_path: Path) -> None:
+    message = refused(DATABASE_URL=url)
+    assert message.startswith("PIXERVE_DATABASE_URL: ")
+    assert "hush" not in message
+    file = tmp_path / "url"
+    file.write_text(f"{url}\n")
+    assert refused(DATABASE_URL_FILE=str(file)) == message
+
+
+def test_the_url_of_a_database_is_a_secret(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgres://u:hush@h/d\n")
+    found = read(DATABASE_URL_FILE=str(file))
+    assert found.database["PASSWORD"] == "hush"
+    assert "hush" not in repr(found) + str(found)

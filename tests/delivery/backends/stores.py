@@ -40,6 +40,11 @@ class Bucket:
         listed = self.client.list_objects_v2(Bucket=self.name)
         return [each["Key"] for each in listed.get("Contents", ())]
 
+    def md5s(self) -> dict[str, str]:
+        """What the store says of each object that was sent in one request."""
+        listed = self.client.list_objects_v2(Bucket=self.name)
+        return {each["Key"]: each["ETag"].strip('"') for each in listed.get("Contents", ())}
+
     def unfinished(self) -> list[str]:
         listed = self.client.list_multipart_uploads(Bucket=self.name)
         return [each["Key"] for each in listed.get("Uploads", ())]

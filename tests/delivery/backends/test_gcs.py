@@ -48,6 +48,11 @@ class Place:
     def keys(self) -> list[str]:
         return self.google.keys(self.bucket)
 
+    def md5s(self) -> dict[str, str]:
+        """What the store says of each object."""
+        found = self.google.objects(self.bucket)
+        return {each["name"]: base64.b64decode(each["md5Hash"]).hex() for each in found}
+
 
 @pytest.fixture(scope="module")
 def google() -> Iterator[gcs.Google]:

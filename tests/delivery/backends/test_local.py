@@ -12,6 +12,7 @@ from delivery.backends.errors import (
     AccessDenied,
     BadOptions,
     ChecksumMismatch,
+    InTheWay,
     NoObject,
     StoreFull,
     StoreUnavailable,
@@ -80,6 +81,18 @@ def test_a_file_that_is_not_the_announced_one(root: Path, picture: Picture) -> N
     with opened(local(root, root)) as store, pytest.raises(ChecksumMismatch):
         put(store, "a", picture(b"1"), sha256="0" * 64)
     assert list(root.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_named_and_may_be_moved(root: Path, picture: Picture) -> None:
+    (root / "site").write_text("in the way")
+    for folder in ("site", "site/deeper"):
+        with opened(local(root / folder, root)) as store:
+            with pytest.raises(InTheWay, match="a file stands where") as caught:
+                put(store, "a", picture(b"1"))
+            assert not caught.value.permanent
+    (root / "site").unlink()
+    with opened(local(root / "site", root)) as store:
+        put(store, "a", picture(b"1"))
 
 
 @pytest.mark.parametrize(

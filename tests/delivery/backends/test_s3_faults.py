@@ -16,10 +16,12 @@ from delivery.backends.errors import (
     ChecksumMismatch,
     ClockSkew,
     NoBucket,
+    Overtaken,
     StoreFull,
     StoreUnavailable,
     TlsRefused,
 )
+from delivery.backends.s3_store import MULTIPART_ABOVE
 from delivery.errors import AddressRefused, DeliveryError, DnsFailed, TimedOut
 from tests.delivery.backends.stores import PUBLIC_ONLY, Bucket, destination, opened, put
 from tests.delivery.peers import Authority, closed_port, receiver
@@ -125,15 +127,29 @@ def test_a_part_that_fails_leaves_no_unfinished_upload(
     assert bucket.unfinished() == []
 
 
-@pytest.mark.usefixtures("small_parts")
-def test_the_upload_of_a_killed_worker_is_aborted_by_the_next(
-    store: Store, bucket: Bucket, picture: Picture
+def test_the_upload_of_a_killed_worker_is_aborted_before_the_next(
+    store: Store, bucket: Bucket, proxy: FaultyProxy
 ) -> None:
     for key in ("a", "ab"):
         bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key)
-    put(store, "a", picture(os.urandom(LARGE)))
-    assert bucket.keys() == ["a"]
+    store.clean("a", MULTIPART_ABOVE)
+    assert proxy.seen == [], "what went in one request left nothing"
+    store.clean("a", MULTIPART_ABOVE + 1)
     assert bucket.unfinished() == ["ab"], "an upload of another key is not ours"
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_upload_that_is_overtaken_is_tried_again_and_spares_the_other(
+    store: Store, bucket: Bucket, proxy: FaultyProxy, picture: Picture
+) -> None:
+    bucket.client.create_multipart_upload(Bucket=bucket.name, Key="a")
+    fault = Fault("PUT", "status", 404, body=answer("NoSuchUpload"), path="partNumber=2")
+    proxy.faults.append(fault)
+    proxy.faults.append(Fault("DELETE", "status", 404, body=answer("NoSuchUpload")))
+    with pytest.raises(Overtaken) as caught:
+        put(store, "a", picture(os.urandom(LARGE)))
+    assert not caught.value.permanent
+    assert not [each for each in proxy.seen if each.startswith("GET")], "nothing was looked for"
 
 
 def test_a_body_cut_in_the_middle(
