@@ -72,6 +72,7 @@ def give_back(bucket: "Bucket") -> None:
 @contextmanager
 def opened() -> Iterator["Bucket"]:
     """The bucket for the length of a `with`. Raises DeliveryError."""
+    global _rest_until  # noqa: PLW0603 - one bucket, one state
     bucket = take()
     try:
         yield bucket
@@ -80,6 +81,7 @@ def opened() -> Iterator["Bucket"]:
         if isinstance(error, DeliveryError):
             note(error)
         raise
+    _rest_until = 0.0
     give_back(bucket)
 
 

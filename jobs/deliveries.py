@@ -186,15 +186,16 @@ def note(delivery: Delivery, carried: Carried) -> bool:
     return bool(rows.update(updated_at=timezone.now(), **changes))
 
 
-def postpone(delivery: Delivery) -> bool:
-    """Its file could not be had just now: it waits, and the store is not blamed. False where
-    somebody else has taken it over."""
+def postpone(delivery: Delivery, *, gone: bool) -> bool:
+    """Its file could not be had: it waits, for a while unless the file is `gone` and made anew, and
+    the store is not blamed. False where somebody else has taken it over."""
     rows = Delivery.objects.filter(
         pk=delivery.pk, fence=delivery.fence, state=DeliveryState.SENDING
     )
     now = timezone.now()
     waits = {"state": DeliveryState.WAITING, "owner": "", "updated_at": now}
-    return bool(rows.update(next_at=now + timedelta(seconds=POSTPONED_S), **waits))
+    pause = timedelta(seconds=0 if gone else POSTPONED_S)
+    return bool(rows.update(next_at=now + pause, **waits))
 
 
 def _after(number: int, carried: Carried) -> dict[str, Any]:

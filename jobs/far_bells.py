@@ -111,26 +111,26 @@ _listening: dict[str, int] = {}
 
 def listen(name: str, ring_here: Callable[[], None]) -> None:
     """From here on, and as long as this process lives, ring `ring_here` when another host rings."""
-    if settings.PIXERVE.broker_url is None or _listening.get(name) == os.getpid():
+    client = _redis()
+    if client is None or _listening.get(name) == os.getpid():
         return
     _listening[name] = os.getpid()
-    threading.Thread(target=_listen, args=(name, ring_here), name="bells", daemon=True).start()
+    about = (client, _channel(name), ring_here)
+    threading.Thread(target=_listen, args=about, name="bells", daemon=True).start()
 
 
-def _listen(name: str, ring_here: Callable[[], None]) -> None:
+def _listen(client: "redis.Redis", channel: str, ring_here: Callable[[], None]) -> None:
     while True:
         try:
-            _hear(name, ring_here)
+            _hear(client, channel, ring_here)
         except (redis.RedisError, OSError) as error:
             _line.lost(error)
         time.sleep(_REST_S)
 
 
-def _hear(name: str, ring_here: Callable[[], None]) -> None:
-    client = _redis()
-    assert client is not None  # noqa: S101 - for the type checker
+def _hear(client: "redis.Redis", channel: str, ring_here: Callable[[], None]) -> None:
     with client.pubsub(ignore_subscribe_messages=True) as line:  # type: ignore[no-untyped-call]
-        line.subscribe(_channel(name))
+        line.subscribe(channel)
         _line.answered()
         ring_here()  # for what was rung before we listened
         while True:

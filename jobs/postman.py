@@ -116,8 +116,10 @@ class Postman:
     def _note(self, delivery: Delivery, carried: Carried) -> None:
         with _alone(delivery.rendition.job) as job:
             if isinstance(carried.error, Unprepared):
+                storages.untried(delivery.credential_key)
+                gone = carried.error.gone
                 # A job that has an owner is being made anew already.
-                if deliveries.postpone(delivery) and carried.error.gone and not job.owner:
+                if deliveries.postpone(delivery, gone=gone) and gone and not job.owner:
                     _make_anew(job)
             elif deliveries.note(delivery, carried):
                 if carried.stored or carried.error:

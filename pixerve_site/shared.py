@@ -40,8 +40,9 @@ def staging(url: str, access_key: str | None, secret_key: str | None) -> Destina
     """The bucket of staging. Keys that are given go before those in the URL. Raises BadUrl."""
     parts = _split(url, {"s3"}, STAGING_EXAMPLE)
     options = _options(parts) | {"bucket": _bucket(parts), "timeout_s": _TIMEOUT_S}
-    options["access_key_id"] = access_key or _plain(parts.username or "")
-    secret = {"secret_access_key": secret_key or _plain(parts.password or "")}
+    user, password = _plain(parts.username or ""), _plain(parts.password or "")
+    options["access_key_id"] = access_key or user
+    secret = {"secret_access_key": secret_key or password}
     if not options["access_key_id"] or not secret["secret_access_key"]:
         raise BadUrl("set PIXERVE_STAGING_ACCESS_KEY and PIXERVE_STAGING_SECRET_KEY, too")
     if prefix := _plain(parts.path.strip("/")):
