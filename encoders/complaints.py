@@ -5,14 +5,15 @@ image and version 7 at the wand, where Wand looks at neither, and both show only
 about a stray byte hides the one about missing pixels. Every warning passes through the log, so
 they are heard there. Most are harmless (odd XMP, a broken EXIF block), so only those of the JPEG
 library that mean missing or wrong pixels count. Bytes left over before a restart marker do: the
-blocks before it were read from the wrong bits. Before any other marker they do not, as cameras
-leave some there.
+blocks before it were read from the wrong bits. Before any other marker they only raise a doubt, as
+cameras leave some there.
 """
 
 import ctypes
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from wand.api import libmagick
@@ -22,23 +23,38 @@ _MISSING_PIXELS = re.compile(
     rb"|found marker \S+ instead|extraneous bytes before marker 0xd[0-7]",
     re.IGNORECASE,
 )
+_LEFT_OVER = re.compile(rb"(\d+) extraneous bytes before marker 0x(?:d9|da|c4)")
 _LogMethod = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p)
-_heard: list[str] = []
+
+
+@dataclass
+class Heard:
+    """What was said of one picture."""
+
+    damage: list[str] = field(default_factory=list)
+    """Complaints about missing pixels, in the decoder's own words."""
+    left_over: int = 0
+    """Bytes behind the last block of a scan that belong to none: the most behind any scan."""
+
+
+_heard = Heard()
 
 
 @contextmanager
-def complaints() -> Iterator[list[str]]:
-    """Fills the list with complaints about missing pixels, in the decoder's own words.
+def complaints() -> Iterator[Heard]:
+    """What is said while the ``with`` lasts.
 
     One at a time: ImageMagick has one log for the whole process.
     """
-    _heard.clear()
+    _heard.damage, _heard.left_over = [], 0
     yield _heard
 
 
 def _hear(_kind: int, message: bytes | None) -> None:
     if match := _MISSING_PIXELS.search(message or b""):
-        _heard.append(match.group(0).decode().lower())
+        _heard.damage.append(match.group(0).decode().lower())
+    if match := _LEFT_OVER.search(message or b""):
+        _heard.left_over = max(_heard.left_over, int(match.group(1)))
 
 
 _callback = _LogMethod(_hear)

@@ -5,12 +5,13 @@ a frame that is larger than its canvas, a picture inside the picture, a thousand
 Whatever they say here must be within the same limits. Pure Python, bounded work, no pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from encoders.errors import damaged
 from encoders.header import Header
+from encoders.headers import av1, heif_items, hevc
 from encoders.limits import Limits
 from encoders.reader import Reader
 
@@ -26,6 +27,8 @@ _SCAN = b"\xff\xda"
 _SIZE_PROPERTY = b"\0\0\0\x14ispe"
 _EXTENDED, _FRAME, _ALPHA = b"VP8X", b"ANMF", b"ALPH"
 _FRAME_BYTES = 16
+_MOST_TIMES, _PADDING = 2, 64
+"""A coded side to the side that the file says: layers may be one half, and blocks are whole."""
 _FCTL_BYTES = 26
 
 
@@ -127,7 +130,36 @@ def _require_inside(header: Header, place: tuple[int, int, int, int]) -> None:
 
 
 def _heif(reader: Reader, header: Header, limits: Limits) -> None:
-    """All sizes that are given: of tiles, thumbnails, alpha, whichever item they belong to."""
+    """All sizes that are given, and those of the coded data: of tiles, thumbnails, alpha."""
+    _heif_properties(reader, header, limits)
+    reader.jump(0)
+    if heif_items.most_pixels(reader) > _MOST_TIMES * limits.max_pixels:
+        raise damaged("The file has a picture that is made of absurdly many others.")
+    reader.jump(0)
+    for each in heif_items.coded(reader):
+        told = [
+            (int.from_bytes(body[4:8]), int.from_bytes(body[8:12]))
+            for name, body in each.properties
+            if name == b"ispe"
+        ]
+        promised = told[0] if told else (header.width, header.height)
+        for size in _coded_sizes(each):
+            limits.check(Header(header.format, *size))
+            if any(a > _MOST_TIMES * b + _PADDING for a, b in zip(size, promised, strict=True)):
+                raise damaged("The coded picture is far larger than the file says.")
+
+
+def _coded_sizes(each: heif_items.Coded) -> Iterator[tuple[int, int]]:
+    if each.kind == b"av01":
+        yield from av1.sizes(each.payload)
+        return
+    for name, config in each.properties:
+        if name == b"hvcC":
+            yield from hevc.configured_sizes(config)
+            yield from hevc.sizes(each.payload, config)
+
+
+def _heif_properties(reader: Reader, header: Header, limits: Limits) -> None:
     tail = b""
     while reader.left:
         chunk = tail + reader.take_some(_CHUNK)

@@ -22,8 +22,8 @@ class Header:
     height: int
     frames: int = 1
     orientation: int = UPRIGHT
-    alpha_lost: bool = False
-    """The file has transparency that its decoder is known to drop (HEIC)."""
+    has_alpha: bool = False
+    """The file has transparency that its decoder may drop (HEIC)."""
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
     """What the container says of the colours (nclx, cICP), in the code points of ITU-T H.273."""

@@ -121,7 +121,8 @@ class Notice:
 
     Codes: animation_first_frame, first_page_only, profile_ignored, alpha_flattened, alpha_lost,
     setting_ignored, original_metadata_kept, nothing_to_trim, glyph_missing, watermark_shrunk,
-    text_not_shaped, profile_not_kept, hdr_not_mapped, metadata_unreadable.
+    text_not_shaped, profile_not_kept, hdr_not_mapped, metadata_unreadable,
+    damage_suspected.
     """
 
     code: str

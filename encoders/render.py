@@ -202,11 +202,14 @@ class Render:
             names = ", ".join(still)
             message = f"Frame 1 of {header.frames} was converted to {names}; it does not move."
             self._note(Notice("animation_first_frame", message))
-        if header.alpha_lost:
-            message = "The transparency of the HEIC could not be read."
-            self._note(Notice("alpha_lost", message))
 
     def _note_source(self, header: Header, source: Source) -> None:
+        if source.doubtful:
+            message = "The JPEG has bytes left over: parts of the picture may be damaged."
+            self._note(Notice("damage_suspected", message))
+        if source.alpha_lost:
+            message = "The transparency of the HEIC could not be read."
+            self._note(Notice("alpha_lost", message))
         if source.is_hdr:
             message = "The picture is HDR; its range was reduced by a simple curve."
             self._note(Notice("hdr_not_mapped", message))

@@ -1,16 +1,20 @@
 """What a font file says of itself: its names, and which characters it can draw.
 
 TrueType and OpenType files are "sfnt" tables; names are in `name`, glyphs by character in `cmap`
-(OpenType 1.9.1, chapters "otff", "name" and "cmap"). Pure Python, as web processes ask too. Every
-read is bounded, and a file that breaks a promise raises ValueError.
+(OpenType 1.9.1, chapters "otff", "name" and "cmap"). A collection (`.ttc`) is several fonts that
+may share tables. Pure Python, as web processes ask too. Every read is bounded, and a file that
+breaks a promise raises ValueError.
 """
 
 import bisect
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 _SIGNATURES = frozenset({b"\0\1\0\0", b"OTTO", b"true"})
+_COLLECTION = b"ttcf"
+_MAX_FACES = 64
 _MAX_TABLES = 256
 _MAX_TABLE_BYTES = 4 << 20
 _FAMILY, _STYLE, _WHOLE_FAMILY, _WHOLE_STYLE = 1, 2, 16, 17
@@ -23,10 +27,29 @@ Glyph = Callable[[int], int]
 """Code point -> number of the glyph, 0 where the font has none."""
 
 
-def names(path: Path) -> tuple[str, str]:
+class Face(NamedTuple):
+    """One font: its file, and its number in there (0 unless it is one of a collection)."""
+
+    path: Path
+    number: int = 0
+
+
+def faces(path: Path) -> list[Face]:
+    """Every font in a file. Raises ValueError, OSError."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not head.startswith(_COLLECTION):
+        return [Face(path)]
+    count = int.from_bytes(head[8:])
+    if not 0 < count <= _MAX_FACES:
+        raise ValueError(f"it is a collection of {count} fonts; 1 to {_MAX_FACES} are read")
+    return [Face(path, number) for number in range(count)]
+
+
+def names(face: Face) -> tuple[str, str]:
     """Family and style, such as ("DejaVu Sans", "Bold"). Raises ValueError, OSError."""
     found: dict[int, tuple[int, str]] = {}
-    for rank, number, text in _name_records(_table(path, b"name")):
+    for rank, number, text in _name_records(_table(face, b"name")):
         if text and (number not in found or rank < found[number][0]):
             found[number] = rank, text
     family = found.get(_WHOLE_FAMILY) or found.get(_FAMILY)
@@ -36,12 +59,12 @@ def names(path: Path) -> tuple[str, str]:
     return family[1], style[1]
 
 
-def glyphs(path: Path) -> Glyph | None:
+def glyphs(face: Face) -> Glyph | None:
     """Which glyph draws a character; None where the font has no table for Unicode.
 
     Raises ValueError, OSError.
     """
-    data = _table(path, b"cmap")
+    data = _table(face, b"cmap")
     try:
         (count,) = struct.unpack_from(">H", data, 2)
         records = [struct.unpack_from(">HHI", data, 4 + 8 * index) for index in range(count)]
@@ -54,8 +77,9 @@ def glyphs(path: Path) -> Glyph | None:
     return None
 
 
-def _table(path: Path, tag: bytes) -> bytes:
-    with path.open("rb") as file:
+def _table(face: Face, tag: bytes) -> bytes:
+    with face.path.open("rb") as file:
+        file.seek(_start(file, face.number))
         head = file.read(12)
         count = int.from_bytes(head[4:6])
         if head[:4] not in _SIGNATURES or not 0 < count <= _MAX_TABLES:
@@ -70,6 +94,14 @@ def _table(path: Path, tag: bytes) -> bytes:
                     return data
                 break
     raise ValueError(f"its table {tag.decode()} is missing or broken")
+
+
+def _start(file: BinaryIO, number: int) -> int:
+    """Where the list of a font's tables is; the tables' own places count from the file's start."""
+    if file.read(4) != _COLLECTION:
+        return 0
+    file.seek(12 + 4 * number)
+    return int.from_bytes(file.read(4))
 
 
 def _name_records(data: bytes) -> Iterator[tuple[int, int, str]]:

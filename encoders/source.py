@@ -9,7 +9,7 @@ from PIL import Image as Pillow
 from encoders import icc
 from encoders.animation import is_animated, open_animation
 from encoders.blocks import Blocks
-from encoders.decoders import Decoded, avif, libwebp, magick, pillow_png, turbo
+from encoders.decoders import Decoded, avif, libheif, libwebp, magick, pillow_png, turbo
 from encoders.exif import SIDEWAYS
 from encoders.geometry import Size
 from encoders.header import Header
@@ -57,6 +57,10 @@ class Source:
     """A packet, as in the file: it may be broken."""
     is_rgb: bool = True
     """The pixels are the file's own, and of three colours: they can be kept as they are."""
+    doubtful: bool = False
+    """Some of the pixels may be wrong."""
+    alpha_lost: bool = False
+    """The file has transparency, the frames have none."""
     is_hdr: bool = False
     """The values are PQ or HLG; ``profile`` maps them to SDR."""
 
@@ -93,6 +97,8 @@ def open_source(
         exif=blocks.exif,
         xmp=blocks.xmp,
         is_rgb=image.mode != "CMYK" and not decoded.converted,
+        doubtful=decoded.doubtful,
+        alpha_lost=header.has_alpha and decoded.image.mode != "RGBA",
         is_hdr=is_hdr,
     )
 
@@ -118,6 +124,8 @@ def _decode(path: Path, header: Header, hint: Size, work_dir: Path) -> Decoded:
     elif header.format == "png":
         decoded = pillow_png.decode(path, header)
     decoded = decoded or magick.decode(path, header, hint, work_dir)
+    if header.has_alpha and decoded.image.mode == "RGB":
+        decoded = replace(decoded, image=libheif.with_alpha(decoded.image, path))
     return replace(decoded, blocks=_blocks(path, header, decoded.blocks))
 
 

@@ -5,12 +5,14 @@ child that draws looks the file up.
 """
 
 import logging
+from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path
 
 from encoders import sfnt
 from encoders.errors import PictureError
+from encoders.sfnt import Face
 
 logger = logging.getLogger("pixerve.encoders")
 
@@ -18,14 +20,14 @@ BUNDLED = Path(__file__).parent / "fonts"
 DEFAULT = "DejaVu Sans"
 MAX_FILES = 500
 MAX_FILE_BYTES = 32 << 20
-_ENDINGS = frozenset({".ttf", ".otf"})
+_ENDINGS = frozenset({".ttf", ".otf", ".ttc", ".otc"})
 _PLAIN = frozenset({"regular", "book", "roman", "normal", "medium", ""})
 """Styles that go without saying: "DejaVu Sans Book" is "DejaVu Sans"."""
 
 
 @cache
-def families(folder: Path | None) -> dict[str, Path]:
-    """Name -> file of every font here and in ``folder``, which is read once in a process.
+def families(folder: Path | None) -> dict[str, Face]:
+    """Name -> place of every font here and in ``folder``, which is read once in a process.
 
     Upright text faces go by their family, others by family and style ("DejaVu Sans Bold"). The
     owner's font wins over a bundled one of the same name. Files that are no fonts are logged and
@@ -37,35 +39,41 @@ def families(folder: Path | None) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def file_of(family: str, folder: Path | None) -> Path:
+def face_of(family: str, folder: Path | None) -> Face:
     """The font of a family. Raises PictureError ``font_unavailable``."""
-    path = families(folder).get(family)
-    if path is None:
+    face = families(folder).get(family)
+    if face is None:
         raise PictureError("font_unavailable", f"There is no font {family!r} on this server.")
-    return path
+    return face
 
 
-def _in(folder: Path) -> dict[str, Path]:
+def _in(folder: Path) -> dict[str, Face]:
     try:
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS)
     except OSError as error:
         logger.warning("The fonts in %s cannot be listed: %s", folder, error.strerror)
         return {}
-    found: dict[str, Path] = {}
+    found: dict[str, Face] = {}
     for path in islice(files, MAX_FILES):
-        name = _name(path)
-        if name:
-            found.setdefault(name, path)
+        for name, face in _named(path):
+            found.setdefault(name, face)
     return found
 
 
-def _name(path: Path) -> str | None:
+def _named(path: Path) -> Iterator[tuple[str, Face]]:
+    """The fonts of a file by their names. One of a collection may be broken, the others good."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
             logger.warning("The font %s is not used: it is no file of a font's size", path)
-            return None
-        family, style = sfnt.names(path)
+            return
+        faces = sfnt.faces(path)
     except (OSError, ValueError) as error:
         logger.warning("The font %s is not used: %s", path, error)
-        return None
-    return family if style.lower() in _PLAIN else f"{family} {style}"
+        return
+    for face in faces:
+        try:
+            family, style = sfnt.names(face)
+        except (OSError, ValueError) as error:
+            logger.warning("Font %d of %s is not used: %s", face.number, path, error)
+        else:
+            yield family if style.lower() in _PLAIN else f"{family} {style}", face

@@ -20,6 +20,7 @@ from encoders.errors import PictureError
 from encoders.geometry import Size, place
 from encoders.look import Watermark
 from encoders.plan import Notice
+from encoders.sfnt import Face
 
 _LARGEST_SHARE = 4
 """The margin is at most this part of the shorter side, so that there is room for the text."""
@@ -58,8 +59,8 @@ class Watermarks:
         return _stamped(image, self._stamps[key], mark)
 
     def _stamp(self, mark: Watermark, size: Size) -> _Stamp:
-        path = typefaces.file_of(mark.font, self._fonts_dir)
-        missing = missing_glyphs(mark.text, path)
+        face = typefaces.face_of(mark.font, self._fonts_dir)
+        missing = missing_glyphs(mark.text, face)
         if missing:
             shown = " ".join(missing[:_SHOWN_CHARACTERS])
             message = f"The font {mark.font} has no glyph for: {shown}"
@@ -68,18 +69,18 @@ class Watermarks:
             message = "This server cannot lay out such text (FriBiDi is missing): it is not joined."
             self.notices[Notice("text_not_shaped", message)] = None
         margin = min(mark.margin, min(size) // _LARGEST_SHARE)
-        points = _fitting(mark, path, (size[0] - 2 * margin, size[1] - 2 * margin))
+        points = _fitting(mark, face, (size[0] - 2 * margin, size[1] - 2 * margin))
         if points < mark.size:
             message = "The watermark is larger than an output; there it was made smaller."
             self.notices[Notice("watermark_shrunk", message)] = None
-        cover = drawn(mark.text, path, points, mark.gravity)
+        cover = drawn(mark.text, face, points, mark.gravity)
         return _Stamp(place(cover.size, size, mark.gravity, margin), cover)
 
 
-def missing_glyphs(text: str, path: Path) -> list[str]:
+def missing_glyphs(text: str, face: Face) -> list[str]:
     """Visible characters of ``text`` that the font cannot draw, each once."""
     try:
-        glyph = sfnt.glyphs(path)
+        glyph = sfnt.glyphs(face)
     except (OSError, ValueError):
         return []
     if glyph is None:
@@ -97,12 +98,12 @@ def needs_layout(text: str) -> bool:
     return any(unicodedata.bidirectional(sign) in _NEEDS_LAYOUT for sign in text)
 
 
-def drawn(text: str, path: Path, points: int, gravity: str) -> Pillow.Image:
+def drawn(text: str, face: Face, points: int, gravity: str) -> Pillow.Image:
     """The ink of ``text``, cut to its bounds, mode L: 0 where there is none, to 255.
 
     ``points`` is the size of the font in pixels. Lines lean to the side that ``gravity`` names.
     """
-    setting = _Setting(text, _font(path, points), points // _LEADING, _align(gravity))
+    setting = _Setting(text, _font(face, points), points // _LEADING, _align(gravity))
     left, top, right, bottom = setting.bounds()
     page = Pillow.new("L", (max(1, right - left), max(1, bottom - top)))
     setting.draw(page, (-left, -top))
@@ -137,12 +138,12 @@ def _align(gravity: str) -> str:
     return next((side for way, side in _SIDES.items() if way in gravity), "center")
 
 
-def _fitting(mark: Watermark, path: Path, room: Size) -> int:
+def _fitting(mark: Watermark, face: Face, room: Size) -> int:
     """The largest size of the font up to the wished one at which the text fits into ``room``."""
     align = _align(mark.gravity)
 
     def fits(points: int) -> bool:
-        setting = _Setting(mark.text, _font(path, points), points // _LEADING, align)
+        setting = _Setting(mark.text, _font(face, points), points // _LEADING, align)
         left, top, right, bottom = setting.bounds()
         return right - left <= room[0] and bottom - top <= room[1]
 
@@ -153,9 +154,9 @@ def _fitting(mark: Watermark, path: Path, room: Size) -> int:
 
 
 @lru_cache(maxsize=4)
-def _font(path: Path, points: int) -> ImageFont.FreeTypeFont:
+def _font(face: Face, points: int) -> ImageFont.FreeTypeFont:
     try:
-        return ImageFont.truetype(io.BytesIO(_bytes_of(path)), points)
+        return ImageFont.truetype(io.BytesIO(_bytes_of(face.path)), points, face.number)
     except OSError as error:
         message = "The font of the watermark cannot be used; it is missing or broken."
         raise PictureError("font_unavailable", message) from error

@@ -22,3 +22,5 @@ class Decoded:
     """The decoder had to bring the colours to sRGB itself: what the file says of them is spent."""
     turn: int | None = None
     """The EXIF orientation that is left to be applied, if it is another than the header's."""
+    doubtful: bool = False
+    """The decoder had data left over: some of the pixels may be wrong."""

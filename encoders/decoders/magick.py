@@ -1,8 +1,10 @@
 """Every format but AVIF by ImageMagick, with the coder that the bytes ask for."""
 
 import math
+import os
 import resource
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image as Pillow
@@ -11,7 +13,7 @@ from wand.image import Image
 
 from encoders.blocks import Blocks
 from encoders.complaints import complaints
-from encoders.decoders import Decoded
+from encoders.decoders import Decoded, plain_png
 from encoders.errors import PictureError, damaged
 from encoders.exif import PREFIX, UPRIGHT
 from encoders.geometry import Size
@@ -28,6 +30,10 @@ _OTHER_AXES = frozenset({"ycbcr", "rec601ycbcr", "rec709ycbcr", "yuv"})
 """RGB turned by a matrix, as the HEIC reader of version 6 leaves it: turned back, the colours are
 still those that the profile describes."""
 _NO_MEMORY = "The picture needs more memory than allowed."
+_END = b"\xff\xd9"
+_DOUBTFUL_BYTES = 16
+"""Left over behind the last block of a JPEG. Bits that were changed on the way left 29 and more in
+300 of 304 cases, 5 to 17 in four."""
 _DECODED_BYTES = 10
 """Bytes of one pixel inside ImageMagick: four channels of 16 bits, and its readers' buffers."""
 
@@ -40,12 +46,13 @@ def decode(path: Path, header: Header, hint: Size, work_dir: Path) -> Decoded:
     with Image() as image:
         if header.format == "jpeg" and hint != (header.width, header.height):
             image.options["jpeg:size"] = f"{hint[0]}x{hint[1]}"
-        _read(image, path, header, work_dir)
+        left_over = _read(image, path, header, work_dir)
+        doubtful = left_over >= _DOUBTFUL_BYTES and not _is_padded(path)
         blocks = _blocks(image)
         if header.format == "gif":
             return Decoded(_on_canvas(image, header), blocks)
         _require_size(image.size, header)
-        return _pixels(image, blocks)
+        return replace(_pixels(image, blocks), doubtful=doubtful)
 
 
 def _pixels(image: Image, blocks: Blocks) -> Decoded:
@@ -62,9 +69,12 @@ def _pixels(image: Image, blocks: Blocks) -> Decoded:
     return Decoded(to_pillow(image, _mode(image)), blocks, converted=is_spent)
 
 
-def _read(image: Image, path: Path, header: Header, work_dir: Path) -> None:
-    """Read the first frame. The path is a plain one of our own: ImageMagick gives a meaning to
-    ``%``, ``[`` and ``*`` in file names, and an extension could suggest another coder."""
+def _read(image: Image, path: Path, header: Header, work_dir: Path) -> int:
+    """Read the first frame; how many bytes of a scan were left over.
+
+    The path is a plain one of our own: ImageMagick gives a meaning to ``%``, ``[`` and ``*`` in
+    file names, and an extension could suggest another coder.
+    """
     plain = work_dir / "source"
     name = header.format.upper()
     try:
@@ -80,8 +90,17 @@ def _read(image: Image, path: Path, header: Header, work_dir: Path) -> None:
         raise damaged(f"The {name} cannot be decoded: {_reason(error)}.") from error
     finally:
         plain.unlink(missing_ok=True)
-    if heard:
-        raise damaged(f"The {name} is damaged: {heard[0]}.")
+    if heard.damage:
+        raise damaged(f"The {name} is damaged: {heard.damage[0]}.")
+    return heard.left_over
+
+
+def _is_padded(path: Path) -> bool:
+    """Whether what a camera left before the end marker is one byte over and over."""
+    with path.open("rb") as file:
+        file.seek(-min(_DOUBTFUL_BYTES + 2, path.stat().st_size), os.SEEK_END)
+        tail = file.read()
+    return tail.endswith(_END) and len(set(tail[:-2])) == 1
 
 
 def _raise_late_error(image: Image) -> None:
@@ -98,6 +117,9 @@ def _place(path: Path, plain: Path, header: Header) -> None:
     Where libtiff decodes JPEG inside TIFF it obeys half of the orientation: it mirrors but does
     not turn. A copy that says "upright" makes every kind of TIFF come out as it is stored.
     """
+    if header.format == "png":
+        plain_png.copy(path, plain)
+        return
     if header.format != "tiff" or header.orientation == UPRIGHT:
         plain.symlink_to(path)
         return

@@ -1,8 +1,11 @@
 """HEIC and AVIF files that no writer makes: one coded picture, put into a container of our own."""
 
 import struct
+from collections.abc import Callable
+from typing import Any
 
 FULL = bytes(4)
+_ALPHA_ITEM = 9
 
 
 def box(name: bytes, body: bytes) -> bytes:
@@ -44,11 +47,13 @@ def remuxed(
     exif: bytes = b"",
     without: tuple[bytes, ...] = (),
     tone_map: bool = False,
+    alpha: bool = False,
 ) -> bytes:
     """The primary picture of ``data`` with more properties, and an EXIF block if given.
 
     ``tone_map`` adds what ISO 21496-1 does: a gain map (the picture itself) and an item of how it
-    is to be used, all of whose fractions are 1 / 1.
+    is to be used, all of whose fractions are 1 / 1. ``alpha`` makes the picture's own brightness
+    its transparency, too.
     """
     meta = _find(data, b"meta")[4:]
     available = list(_boxes(_find(_find(meta, b"iprp"), b"ipco")))
@@ -63,6 +68,8 @@ def remuxed(
         items.append((2, kind, coded))
         items.append((3, b"tmap", bytes(6) + struct.pack(">14I", *[1] * 14)))
         ftyp = box(b"ftyp", ftyp[8:] + b"tmap")
+    if alpha:
+        items.append((_ALPHA_ITEM, kind, coded))
     head = _meta(items, properties, [0] * len(items))
     offsets, at = [], len(ftyp) + len(head) + 8
     for _, _, body in items:
@@ -92,12 +99,19 @@ def _meta(items: list[tuple[int, bytes, bytes]], properties: list[bytes], at: li
         }.get(kind, b"")
         for number, kind, _ in items
     )
+    if _ALPHA_ITEM in [number for number, _, _ in items]:
+        links += box(b"auxl", struct.pack(">HHH", _ALPHA_ITEM, 1, 1))
     iref = box(b"iref", FULL + links) if links else b""
     used = bytes(0x80 | (index + 1) for index in range(len(properties)))
     pictures = [number for number, kind, _ in items if kind != b"Exif"]
-    lists = b"".join(struct.pack(">HB", number, len(used)) + used for number in pictures)
+    lists = b"".join(
+        struct.pack(">HB", number, len(mine)) + mine
+        for number in pictures
+        for mine in [used + bytes([len(used) + 1] * (number == _ALPHA_ITEM))]
+    )
+    aux = box(b"auxC", FULL + b"urn:mpeg:hevc:2015:auxid:1\0")
     ipma = box(b"ipma", FULL + struct.pack(">I", len(pictures)) + lists)
-    iprp = box(b"iprp", box(b"ipco", b"".join(properties)) + ipma)
+    iprp = box(b"iprp", box(b"ipco", b"".join([*properties, aux])) + ipma)
     return box(b"meta", FULL + hdlr + pitm + iloc + iinf + iref + iprp)
 
 
@@ -116,7 +130,13 @@ def _find(data: bytes, name: bytes) -> bytes:
 
 def coded_part(data: bytes, part: float) -> bytes:
     """``data`` with that part of its coded picture, in a container that is whole."""
+    return recoded(data, lambda coded: coded[: int(len(coded) * part)])
+
+
+def recoded(
+    data: bytes, change: Callable[[bytes], bytes], extra: tuple[bytes, ...] = (), **how: Any
+) -> bytes:
+    """``data`` with its coded picture changed; the rest as in ``remuxed``."""
     coded = _find(data, b"mdat")
     at = data.index(coded)
-    cut = coded[: int(len(coded) * part)]
-    return remuxed(data[: at - 8] + box(b"mdat", cut), [])
+    return remuxed(data[: at - 8] + box(b"mdat", change(coded)), list(extra), **how)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from tests.encoders.lies import LIES
 from tests.encoders.png import chunk, ihdr, png
 
 Made = Callable[[], bytes]
@@ -52,6 +53,22 @@ def _png_text_bomb() -> bytes:
         chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb),
         _pixels(8, 8),
     )
+
+
+def _deep_png(*chunks: bytes) -> bytes:
+    """8 x 8 pixels of 16 bits, which are ImageMagick's to read."""
+    return png(ihdr(8, 8, 16, 2), *chunks, chunk(b"IDAT", zlib.compress(bytes(8 * (1 + 8 * 6)))))
+
+
+def _many_text_bombs() -> bytes:
+    """Each within the limits of libpng, 200 of them."""
+    bomb = deflated(7)
+    return _deep_png(*(chunk(b"zTXt", b"%d\0\0" % number + bomb) for number in range(200)))
+
+
+def _text_of_a_profile() -> bytes:
+    """ImageMagick makes room for as much as it claims to be."""
+    return _deep_png(chunk(b"tEXt", b"Raw profile type exif\0\nexif\n1073741824\n" + b"00" * 9))
 
 
 def _apng(told: int, frames: int, size: tuple[int, int] = (8, 8)) -> bytes:
@@ -233,6 +250,8 @@ REFUSED: dict[str, tuple[Made, str | None]] = {
     ),
     "png with less data": (lambda: png(ihdr(9000, 9000, 8, 2), _pixels(9, 9)), "damaged_picture"),
     "png text bomb": (_png_text_bomb, None),
+    "png of 200 text bombs": (_many_text_bombs, None),
+    "png with a text of a gigabyte": (_text_of_a_profile, None),
     "apng of a billion frames": (lambda: _apng(10**9, 1), "too_many_frames"),
     "apng with more frames than told": (lambda: _apng(1, 600), "too_many_frames"),
     "apng with a frame off the canvas": (lambda: _apng(2, 2, (9000, 9000)), "damaged_picture"),
@@ -338,4 +357,5 @@ REFUSED: dict[str, tuple[Made, str | None]] = {
         lambda: heif(b"heic", ispe(64, 64) + box(b"free", bytes(5 << 20))),
         "damaged_picture",
     ),
+    **LIES,
 }

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from encoders.converter import Converter
+from tests.encoders.heif import TURNS, remuxed
 from tests.encoders.pictures import FORMATS, IMAGES, difference, opened, plan
 
 ALPHA_FORMATS = [name for name in FORMATS if name != "jpg"]
@@ -55,3 +56,17 @@ def test_hidden_colours_do_not_bleed_when_resized(shared: Converter, tmp_path: P
     seen = [pixel for pixel in (made.getpixel((x, 20)) for x in range(50)) if pixel[3] > 8]
     assert len(seen) > 20
     assert max(pixel[0] for pixel in seen) < 8
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_that_of_a_heic_is_kept(orientation: int, shared: Converter, tmp_path: Path) -> None:
+    """Its brightness is its transparency, too, and turned with it."""
+    data = (IMAGES / "own_quarters.heic").read_bytes()
+    (tmp_path / "source").write_bytes(remuxed(data, TURNS[orientation], alpha=True))
+    (tmp_path / "opaque").write_bytes(remuxed(data, TURNS[orientation]))
+    outcome = shared.convert(plan(tmp_path / "source", tmp_path, "png"))
+    assert outcome.warnings == ()
+    made = opened(tmp_path / "out.png", "RGBA")
+    shared.convert(plan(tmp_path / "opaque", tmp_path, "png"))
+    assert difference(made.convert("RGB"), opened(tmp_path / "out.png")) == 0
+    assert difference(made.getchannel("A"), made.convert("L")) < 20

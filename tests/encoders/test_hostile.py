@@ -11,11 +11,15 @@ import pytest
 from PIL import Image
 
 from encoders.converter import Converter
+from encoders.doublecheck import double_check
 from encoders.errors import PictureError
+from encoders.limits import Limits
 from encoders.look import Look
 from encoders.plan import Plan, Settings, Variant
+from encoders.probe import probe
 from encoders.spawn import _environment
 from tests.encoders import hostile, strangers
+from tests.encoders.lies import LIES
 from tests.encoders.pictures import IMAGES
 
 CPU_S = 2.0
@@ -100,6 +104,16 @@ def test_it_is_refused_with_its_cause_and_costs_little(name: str, watched: Watch
     make, code = hostile.REFUSED[name]
     found = watched.convert(make())
     assert found == code or (code is None and found in {"ok", "damaged_picture"})
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_lies_are_found_before_anything_is_decoded(name: str, tmp_path: Path) -> None:
+    make, code = LIES[name]
+    path = tmp_path / "source"
+    path.write_bytes(make())
+    with pytest.raises(PictureError) as caught:
+        double_check(path, probe(path), Limits())
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize("name", strangers.POLYGLOTS)

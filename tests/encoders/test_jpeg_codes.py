@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from encoders.converter import Converter
 from encoders.decoders import turbo
 from tests.encoders.damage import saved
-from tests.encoders.pictures import difference, opened
+from tests.encoders.pictures import difference, opened, plan
 from tests.encoders.test_integrity import decoded
 
 PLACES = range(1, 20)
@@ -97,6 +98,33 @@ def test_what_libjpeg_complains_of_is_refused(
             assert difference(opened(Path(answer["pixels"])), image.convert("RGB")) < 1
     if KINDS[kind]["restart_marker_blocks"]:
         assert passed < len(pictures)
+
+
+@pytest.mark.parametrize(
+    ("left_over", "warned"),
+    [(bytes(range(1, 41)), True), (bytes(40), False), (b"\xff" * 40, False), (b"pixerve", False)],
+    ids=["other", "zeros", "ones", "few"],
+)
+def test_bytes_left_over_raise_a_doubt(
+    left_over: bytes, warned: bool, shared: Converter, tmp_path: Path
+) -> None:
+    """Unless they are few, or what cameras fill up with."""
+    (tmp_path / "source").write_bytes(saved("JPEG")[:-2] + left_over + b"\xff\xd9")
+    outcome = shared.convert(plan(tmp_path / "source", tmp_path, "png"))
+    assert [notice.code for notice in outcome.warnings] == ["damage_suspected"] * warned
+
+
+def test_changed_bits_are_doubted_where_blocks_are_gone(shared: Converter, tmp_path: Path) -> None:
+    pictures = [
+        data
+        for data in changed(saved("JPEG", quality=85), None)
+        if LEFT_OVER.match(complaint_of(data))
+    ]
+    assert len(pictures) > 2
+    for data in pictures:
+        (tmp_path / "source").write_bytes(data)
+        outcome = shared.convert(plan(tmp_path / "source", tmp_path, "png"))
+        assert [notice.code for notice in outcome.warnings] == ["damage_suspected"]
 
 
 def complaint_of(data: bytes) -> str:

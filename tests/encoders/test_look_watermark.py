@@ -115,7 +115,7 @@ def test_each_bundled_family(font: str, studio: Studio) -> None:
     black = page("RGB", (0, 0, 0))
     [made] = studio.make(black, marked("Family", font=font, color=(255, 255, 255, 255)))
     assert made.convert("L").crop(ink_box(made, black)) == by_pillow(
-        "Family", file=families(None)[font]
+        "Family", file=families(None)[font].path
     )
 
 

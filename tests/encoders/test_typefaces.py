@@ -13,7 +13,9 @@ from PIL import ImageFont
 
 from encoders import sfnt, typefaces
 from encoders.errors import PictureError
-from encoders.typefaces import BUNDLED, DEFAULT, families, file_of
+from encoders.sfnt import Face
+from encoders.typefaces import BUNDLED, DEFAULT, face_of, families
+from encoders.watermark import drawn
 
 SANS = BUNDLED / "DejaVuSans.ttf"
 MONO = (BUNDLED / "DejaVuSansMono.ttf").read_bytes()
@@ -22,6 +24,19 @@ MONO = (BUNDLED / "DejaVuSansMono.ttf").read_bytes()
 def renamed(new: str) -> bytes:
     old = "DejaVu Sans Mono"
     return MONO.replace(old.encode("utf-16-be"), new.ljust(len(old)).encode("utf-16-be"))
+
+
+def collection(*fonts: bytes) -> bytes:
+    """A .ttc: the fonts one after the other, their tables' places counted from its start."""
+    starts, moved = [], b""
+    for font in fonts:
+        start = 12 + 4 * len(fonts) + len(moved)
+        starts.append(start.to_bytes(4))
+        data = bytearray(font)
+        for at in range(20, 12 + 16 * int.from_bytes(font[4:6]), 16):
+            data[at : at + 4] = (int.from_bytes(data[at : at + 4]) + start).to_bytes(4)
+        moved += bytes(data)
+    return b"ttcf\0\1\0\0" + len(fonts).to_bytes(4) + b"".join(starts) + moved
 
 
 def test_the_bundled_ones_have_their_licence_beside_them() -> None:
@@ -33,13 +48,13 @@ def test_the_bundled_ones_have_their_licence_beside_them() -> None:
 
 @pytest.mark.parametrize("path", sorted(BUNDLED.glob("*.ttf")), ids=lambda path: path.name)
 def test_names_are_those_that_freetype_reads(path: Path) -> None:
-    assert sfnt.names(path) == ImageFont.truetype(str(path)).getname()
+    assert sfnt.names(Face(path)) == ImageFont.truetype(str(path)).getname()
 
 
 def test_glyphs_are_those_that_freetype_finds() -> None:
     """Pillow tells no glyph numbers: two characters are missing alike if they are drawn alike."""
     font = ImageFont.truetype(str(SANS), 20, layout_engine=ImageFont.Layout.BASIC)
-    glyph = sfnt.glyphs(SANS)
+    glyph = sfnt.glyphs(Face(SANS))
     assert glyph is not None
     box = bytes(font.getmask("\uffff"))
     for point in [*range(0x21, 0x250), *range(0x370, 0x600), *range(0x4E00, 0x4E40), 0x1F600]:
@@ -51,10 +66,35 @@ def test_the_owners_font_wins_and_the_first_of_its_name(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(MONO)
     (tmp_path / "c.ttf").write_bytes(renamed("Mine"))
     found = families(tmp_path)
-    assert found["DejaVu Sans Mono"] == tmp_path / "a.OTF"
-    assert found["Mine"] == tmp_path / "c.ttf"
-    assert found[DEFAULT] == SANS
+    assert found["DejaVu Sans Mono"] == Face(tmp_path / "a.OTF")
+    assert found["Mine"] == Face(tmp_path / "c.ttf")
+    assert found[DEFAULT] == Face(SANS)
     assert list(found) == sorted(found)
+
+
+def test_each_font_of_a_collection_has_its_name_and_is_drawn(tmp_path: Path) -> None:
+    mine = collection(SANS.read_bytes(), renamed("Mine"), renamed("Other"))
+    (tmp_path / "three.ttc").write_bytes(mine)
+    (tmp_path / "mono.ttf").write_bytes(MONO)
+    found = families(tmp_path)
+    assert [found[name].number for name in (DEFAULT, "Mine", "Other")] == [0, 1, 2]
+    inks = {name: drawn("Wij", found[name], 40, "center") for name in found}
+    assert inks["Mine"].tobytes() == inks["DejaVu Sans Mono"].tobytes() != inks[DEFAULT].tobytes()
+    glyph, same = sfnt.glyphs(found["Mine"]), sfnt.glyphs(Face(tmp_path / "mono.ttf"))
+    assert glyph
+    assert same
+    assert glyph(0x42) == same(0x42) != 0
+
+
+def test_a_broken_font_of_a_collection_leaves_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = collection(renamed("Lost"), renamed("Mine"))
+    (tmp_path / "half.ttc").write_bytes(good[:12] + b"\xff" * 4 + good[16:])
+    (tmp_path / "many.ttc").write_bytes(good[:8] + b"\xff" * 4 + good[12:])
+    assert families(tmp_path).keys() - families(None).keys() == {"Mine"}
+    assert "Font 0 of" in caplog.text
+    assert "4294967295 fonts" in caplog.text
 
 
 def test_what_is_no_font_is_logged_and_passed_over(
@@ -71,7 +111,9 @@ def test_what_is_no_font_is_logged_and_passed_over(
     shutil.copy(SANS, tmp_path / "good.ttf")
     with caplog.at_level(logging.WARNING, "pixerve.encoders"):
         found = families(tmp_path)
-    assert [path.name for path in found.values() if path.parent == tmp_path] == ["good.ttf"]
+    assert [face.path.name for face in found.values() if face.path.parent == tmp_path] == [
+        "good.ttf"
+    ]
     assert len(caplog.records) == 6
     assert "notes.txt" not in caplog.text
 
@@ -92,7 +134,7 @@ def test_at_most_so_many_files_are_looked_at(
 @pytest.mark.parametrize("name", ["", "Comic", str(SANS), "DejaVuSans.ttf", "../DejaVuSans.ttf"])
 def test_only_a_known_family_leads_to_a_file(name: str) -> None:
     with pytest.raises(PictureError) as caught:
-        file_of(name, None)
+        face_of(name, None)
     assert caught.value.code == "font_unavailable"
 
 
@@ -110,8 +152,9 @@ def test_no_bytes_can_do_more_than_be_refused(
     path = tmp_path_factory.getbasetemp() / "fuzzed.ttf"
     path.write_bytes(font[: data.draw(st.sampled_from([len(font), 5000, 300, 30, 3]))])
     try:
-        assert all(isinstance(name, str) for name in sfnt.names(path))
-        glyph = sfnt.glyphs(path)
+        for face in sfnt.faces(path):
+            assert all(isinstance(name, str) for name in sfnt.names(face))
+        glyph = sfnt.glyphs(face)
         assert glyph is None or all(glyph(point) >= 0 for point in (0x41, 0x5D0, 0x1F600))
     except ValueError:
         pass
