@@ -6,11 +6,9 @@ Purging never touches an output: a hosted file and its row stay until somebody d
 import logging
 import time
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
@@ -18,23 +16,16 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from credentials import local_roots
-from delivery.backends.errors import NoObject
-from delivery.errors import DeliveryError
 from delivery.hosting import HostedRoot
-from jobs import bucket, hosted, staging
+from jobs import staging
 from jobs.models import CallbackState, HostedFile, Job, Reference
 from jobs.states import FINAL, IN_FLIGHT, State
-
-if TYPE_CHECKING:
-    from delivery.backends.s3_bucket import Entry
 
 log = logging.getLogger("pixerve.retention")
 
 BATCH = 500
 # A folder is made before its row: younger ones may belong to an upload that is still coming in.
 ORPHAN_AGE_S = 6 * 3600
-# The longest upload of one file to the bucket takes less.
-CUT_UPLOAD_AGE_S = 2 * 3600
 
 
 @dataclass(frozen=True)
@@ -127,7 +118,6 @@ def prune_jobs(*, dry_run: bool = False) -> Pruned:
 
 
 def _unneeded(found: dict[uuid.UUID, float], before: float) -> list[uuid.UUID]:
-    """Of these folders and their times: those of ended jobs, and old ones without any job."""
     rows = Job.objects.filter(uid__in=list(found))
     kept = rows.filter(state__in=IN_FLIGHT) | rows.filter(state=State.FAILED, has_source=True)
     known, needed = (set(each.values_list("uid", flat=True)) for each in (rows, kept))
@@ -142,10 +132,12 @@ def orphans(min_age_s: float = ORPHAN_AGE_S) -> list[uuid.UUID]:
     """Staging folders that no job needs. One without a job counts only when it has not been
     touched for a while: its upload may still be coming in."""
     before = time.time() - min_age_s
-    return _batched(dict(staging.folders()), before)
+    return unneeded(dict(staging.folders()), before)
 
 
-def _batched(folders: dict[uuid.UUID, float], before: float) -> list[uuid.UUID]:
+def unneeded(folders: dict[uuid.UUID, float], before: float) -> list[uuid.UUID]:
+    """Of these folders and their times: those of ended jobs, and without any job those from
+    `before` (Unix seconds)."""
     found = list(folders.items())
     batches = [dict(found[start : start + BATCH]) for start in range(0, len(found), BATCH)]
     return [uid for batch in batches for uid in _unneeded(batch, before)]
@@ -179,69 +171,7 @@ def prune_staging(*, dry_run: bool = False, min_age_s: float = ORPHAN_AGE_S) -> 
     return sweep_staging(min_age_s)
 
 
-def sweep_bucket(min_age_s: float = ORPHAN_AGE_S) -> int:
-    """Remove from the bucket what no job needs; returns how many jobs had something there.
-
-    A schedule runs it every few minutes, for all hosts together. What it leaves when the bucket is
-    away, the next one finds.
-    """
-    if not bucket.in_use():
-        return 0
-    try:
-        found = _batched(staging.folders_there(), time.time() - min_age_s)
-        for uid in found:
-            staging.discard(uid)
-        _abort_uploads(time.time() - CUT_UPLOAD_AGE_S)
-        _forget_announced()
-    except DeliveryError as error:
-        log.warning("the bucket could not be swept: %s", error)
-        return 0
-    return len(found)
-
-
-def _abort_uploads(before: float) -> None:
-    """Unfinished uploads of those who were killed, paid for and in no listing: of a claim that is
-    over at once, others when they are old."""
-
-    def is_stale(upload: "Entry") -> bool:
-        return upload.modified.timestamp() < before or _is_over(upload.key)
-
-    with bucket.opened() as opened:
-        opened.abort_unfinished(bucket.STAGING, is_stale)
-        opened.abort_unfinished(bucket.HOSTED, lambda each: each.modified.timestamp() < before)
-
-
-def _is_over(key: str) -> bool:
-    """Whether the claim that an object of staging belongs to is over."""
-    try:
-        uid, part = uuid.UUID(key.split("/")[1]), key.split("/")[2]
-    except (IndexError, ValueError):
-        return False
-    job = Job.objects.filter(uid=uid).first()
-    if job is None:
-        return False
-    # A job's source was there before the job.
-    claim = staging.claim_of(part) or 0
-    return claim < job.fence or job.state != State.PROCESSING
-
-
-def _forget_announced() -> None:
-    """Files that were announced by jobs which failed before they said what they are."""
-    since = timezone.now() - timedelta(days=1)
-    rows = HostedFile.objects.filter(sha256="", job__state__in=FINAL, job__finished_at__gt=since)
-    for row in rows:
-        with transaction.atomic():
-            # With the job's row locked nobody replays it meanwhile.
-            ended = Job.objects.select_for_update(of=("self",)).filter(
-                hosted_files=row, state__in=FINAL
-            )
-            if ended.first() and HostedFile.objects.filter(pk=row.pk, sha256="").delete()[0]:
-                with suppress(NoObject):
-                    hosted.remove(row.path)
-
-
 def daily() -> None:
     """What the daily schedule runs."""
     prune_jobs()
     prune_staging()
-    sweep_bucket()

@@ -16,7 +16,7 @@ from jobs import locks
 
 DAILY = "jobs.retention.daily"
 SCHEDULE_NAME = "pixerve daily clean-up"
-SWEEP = "jobs.retention.sweep_bucket"
+SWEEP = "jobs.bucket_sweep.sweep"
 SWEEP_NAME = "pixerve bucket sweep"
 SWEEP_EVERY_MIN = 4
 PASSWORD_FILE = "admin_password"  # noqa: S105 - a file's name

@@ -72,15 +72,19 @@ def settings(
 
 
 @contextmanager
-def two_hosts(folder: Path, gateway: Ceph, client: Any, **env: str) -> Iterator[Hosts]:
-    """Both with web, cluster of one worker, and clerk."""
+def two_hosts(
+    folder: Path, gateway: Ceph, client: Any, *, proxied: bool = True, **env: str
+) -> Iterator[Hosts]:
+    """Both with web, cluster of one worker, and clerk; they reach the bucket through a proxy unless
+    that would only cost time."""
     bucket = ceph.bucket_name()
     client.create_bucket(Bucket=bucket)
     with ExitStack() as stack:
         database = stack.enter_context(postgres.running()).make("pixerve")
         broker = stack.enter_context(redis.running())
         proxy = stack.enter_context(faulty(gateway.endpoint))
-        env = settings(database, broker.url, gateway, proxy.endpoint, bucket) | env
+        endpoint = proxy.endpoint if proxied else gateway.endpoint
+        env = settings(database, broker.url, gateway, endpoint, bucket) | env
         env = {"PIXERVE_MAX_WORKERS": "1"} | env
         a, b = (stack.enter_context(running(folder / name, **env)) for name in ("a", "b"))
         yield Hosts(a, b, broker, proxy, client, bucket)

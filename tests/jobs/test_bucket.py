@@ -21,7 +21,7 @@ from delivery.backends.errors import NoObject
 from delivery.deadline import beside
 from delivery.destination import Destination
 from jobs import bucket as shared
-from jobs import hosted, lifecycle, outcomes, pipeline, retention, staging
+from jobs import bucket_sweep, hosted, lifecycle, outcomes, pipeline, staging
 from jobs.errors import Unavailable
 from jobs.models import Delivery, HostedFile, Job
 from jobs.postman import Postman
@@ -378,10 +378,12 @@ def test_the_sweep(there: Bucket) -> None:
     kept = put_in_state(make_job("cat", picture(3)), "failed")
     orphan = stage(picture(4))
     there.client.put_object(Bucket=there.name, Key="p/staging/no-uuid/x", Body=b"")
-    assert retention.sweep_bucket() == 1  # the ended one; the orphan may still come in
+    assert bucket_sweep.sweep(dry_run=True) == 1
+    assert len(keys(there)) == 5
+    assert bucket_sweep.sweep() == 1  # the ended one; the orphan may still come in
     left = {each.split("/")[1] for each in keys(there)}
     assert left == {str(each.uid) for each in (running, kept, orphan)} | {"no-uuid"}
-    assert retention.sweep_bucket(min_age_s=-60) == 1
+    assert bucket_sweep.sweep(min_age_s=-60) == 1
     assert str(orphan.uid) not in {each.split("/")[1] for each in keys(there)}
     assert ended.uid != orphan.uid
 
@@ -393,7 +395,7 @@ def test_unfinished_uploads_of_claims_that_are_over(there: Bucket) -> None:
     begun = (f"{job.uid}/out.{running.fence}/a", f"{job.uid}/out.0/a", f"{job.uid}/source")
     for key in (*begun, f"{unknown}/source"):
         there.client.create_multipart_upload(Bucket=there.name, Key=f"p/staging/{key}")
-    retention.sweep_bucket()
+    bucket_sweep.sweep()
     assert sorted(there.unfinished()) == sorted(
         [f"p/staging/{job.uid}/out.{running.fence}/a", f"p/staging/{unknown}/source"]
     )
@@ -403,17 +405,17 @@ def test_files_of_jobs_that_failed_before_they_were_told(there: Bucket) -> None:
     job = make_job("ann", HOPPER)
     outcomes.announce(job, ["a.jpg", "b.jpg"], private=False)
     there.client.put_object(Bucket=there.name, Key="p/hosted/a.jpg", Body=b"")
-    retention.sweep_bucket()
+    bucket_sweep.sweep()
     assert HostedFile.objects.count() == 2
     put_in_state(job, "failed")
-    retention.sweep_bucket()
+    bucket_sweep.sweep()
     assert not HostedFile.objects.exists()
     assert [each for each in keys(there) if each.startswith("hosted/")] == []
 
 
 def test_the_sweep_of_a_bucket_that_is_away(away: Callable[[], Fault]) -> None:
     away()
-    assert retention.sweep_bucket() == 0
+    assert bucket_sweep.sweep() == 0
 
 
 @pytest.mark.sql
