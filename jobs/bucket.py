@@ -29,10 +29,11 @@ log = logging.getLogger("pixerve.bucket")
 
 STAGING, HOSTED = "staging", "hosted"
 REST_S = 2.0
+IDLE_S = 20.0
 SIDE_BY_SIDE = 4
 _LOOK_S = 0.5
 
-_idle: "deque[Bucket]" = deque()
+_idle: "deque[tuple[float, Bucket]]" = deque()  # since when (monotonic); the latest last
 os.register_at_fork(after_in_child=_idle.clear)  # two processes on one connection mix answers up
 _rest_until = 0.0
 
@@ -57,8 +58,9 @@ def rests() -> bool:
 
 def take() -> "Bucket":
     """The bucket, opened, for one thread; give it back, or `close` it after an error."""
+    _forget_old()
     with suppress(IndexError):
-        return _idle.pop()
+        return _idle.pop()[1]
     from delivery.backends.s3_bucket import open_bucket  # noqa: PLC0415 - it loads boto3
 
     return open_bucket(destination())
@@ -66,7 +68,14 @@ def take() -> "Bucket":
 
 def give_back(bucket: "Bucket") -> None:
     """Keep it for the next one."""
-    _idle.append(bucket)
+    _idle.append((time.monotonic(), bucket))
+
+
+def _forget_old() -> None:
+    """Hang up what was idle for long: the other end may have done so already."""
+    with suppress(IndexError):
+        while _idle[0][0] < time.monotonic() - IDLE_S:
+            _idle.popleft()[1].close()
 
 
 @contextmanager

@@ -26,7 +26,8 @@ THREADS = 16
 EACH_ENDPOINT = 4
 LOOK_AHEAD = 200  # due callbacks to look at when many wait for one endpoint
 TIMEOUT_S = 15.0
-HELD_S = 600  # a holder on another host that says nothing for so long is taken for gone
+# Longer than any attempt: a holder on another host that says nothing for so long is taken for gone.
+HELD_S = 45
 MAX_ERROR = 300
 
 

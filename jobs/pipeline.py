@@ -205,6 +205,8 @@ def _source(job: Job, pulse: "Pulse") -> Path:
         return staging.source(job.uid, job.sha256, pulse.beat)
     except NoObject:
         raise PictureError("source_missing", "The upload is no longer in staging.") from None
+    except OSError as error:
+        raise _disk_full(error) from error
 
 
 def _make_out_dir(job: Job) -> Path:
@@ -214,8 +216,12 @@ def _make_out_dir(job: Job) -> Path:
     except FileNotFoundError:
         raise PictureError("source_missing", "The upload is no longer in staging.") from None
     except OSError as error:
-        raise PictureError("disk_full", f"Staging takes no files: {error.strerror}.") from error
+        raise _disk_full(error) from error
     return path
+
+
+def _disk_full(error: OSError) -> PictureError:
+    return PictureError("disk_full", f"Staging takes no files: {error.strerror}.")
 
 
 def _host(

@@ -21,6 +21,7 @@ THREADS = 16
 MOST_THREADS = 64
 LOOK_AHEAD = 200
 CLOSE_S = 15.0
+HOLD_EVERY_S = 15.0
 
 
 @contextmanager
@@ -53,10 +54,12 @@ class Postman:
         self._bag = Bag(self._carrier)
         self._ended: deque[tuple[Delivery, Carried]] = deque()
         self._owner = leases.myself()
+        self._next_hold = 0.0
 
     def send_due(self) -> int:
         """Note what ended and start what is due, as far as threads are free; returns how many."""
         self._write(self._bag.finished())
+        self._hold()
         if not deliveries_due.any_open():
             return 0
         deliveries_due.reclaim_orphans()
@@ -79,6 +82,12 @@ class Postman:
                 busy[key] += sent
                 started += sent
         return started
+
+    def _hold(self) -> None:
+        """A clerk on another host cannot see whether this one lives."""
+        if self._bag and time.monotonic() >= self._next_hold:
+            self._next_hold = time.monotonic() + HOLD_EVERY_S
+            deliveries_due.hold(self._bag.all(), self._owner)
 
     def _give_up_late(self) -> None:
         for job in deliveries_due.jobs_too_late()[:LOOK_AHEAD]:

@@ -78,6 +78,10 @@ class Bag:
                 found.append((delivery, carried))
         return found
 
+    def all(self) -> list[Delivery]:
+        """Whose they are."""
+        return [each for each, _, _ in self._running.values()]
+
     def late(self) -> list[Delivery]:
         """Those that take too long."""
         now = time.monotonic()

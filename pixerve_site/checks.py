@@ -5,6 +5,7 @@ pixerve.E002  PIXERVE_JWT_KEYS holds no usable key
 pixerve.E003  a folder cannot be made or written
 pixerve.E004  Redis or a bucket is set, but no database that hosts can share
 pixerve.E005  PIXERVE_SENDFILE with a bucket, whose files the proxy does not have
+pixerve.W002  Redis is set, but no bucket that hosts can share
 pixerve.W001  a PIXERVE_ variable that is no setting
 pixerve.I001  the kernel cannot hold converter children back as it might
 """
@@ -94,6 +95,20 @@ def check_database_is_shared(app_configs: Any, **kwargs: Any) -> Sequence[CheckM
             " SQLite.",
             hint="Set PIXERVE_DATABASE_URL to a PostgreSQL, or neither of the two.",
             id="pixerve.E004",
+        )
+    ]
+
+
+@register("pixerve")
+def check_staging_is_shared(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """What one host keeps in its data folder, others look for in vain."""
+    if settings.PIXERVE.broker_url is None or settings.PIXERVE.staging is not None:
+        return []
+    return [
+        Warning(
+            "PIXERVE_BROKER_URL is set, but uploads and hosted files stay on this host.",
+            hint="Set PIXERVE_STAGING_URL before you add a second one.",
+            id="pixerve.W002",
         )
     ]
 

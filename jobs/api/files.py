@@ -21,7 +21,7 @@ from django.views.decorators.http import require_safe
 
 from delivery.backends.errors import NoObject
 from delivery.errors import DeliveryError, HostingFailed, NotHosted
-from jobs import hosted, links
+from jobs import hosted_reading, links
 from jobs.api.problems import problem
 from jobs.errors import Forbidden, NotFound, RangeNotSatisfiable, Unavailable
 from jobs.models import HostedFile
@@ -58,7 +58,7 @@ def _out_of_range(row: HostedFile) -> HttpResponse:
     return response
 
 
-def _body(request: HttpRequest, found: hosted.Found, modified: int) -> HttpResponseBase:
+def _body(request: HttpRequest, found: hosted_reading.Found, modified: int) -> HttpResponseBase:
     row = found.row
     wanted = _range(request, row, modified)
     if wanted is None:
@@ -75,7 +75,7 @@ def _body(request: HttpRequest, found: hosted.Found, modified: int) -> HttpRespo
         response: HttpResponseBase = HttpResponse(status=status)
     else:
         response = FileResponse(found.read(first, length), status=status)
-        response.block_size = hosted.CHUNK
+        response.block_size = hosted_reading.CHUNK
     response["Content-Length"] = str(length)
     if status == 206:  # noqa: PLR2004
         response["Content-Range"] = f"bytes {first}-{last}/{row.bytes}"
@@ -92,7 +92,7 @@ def _by_proxy(path: str) -> HttpResponse | None:
     return HttpResponse(headers={"X-Accel-Redirect": mode.removeprefix("x-accel:") + quote(path)})
 
 
-def _by_bucket(request: HttpRequest, found: hosted.Found) -> HttpResponse | None:
+def _by_bucket(request: HttpRequest, found: hosted_reading.Found) -> HttpResponse | None:
     """A link to the bucket, where that is how files are given; the link is for GET only."""
     link = found.link() if request.method == "GET" else None
     if link is None:
@@ -102,7 +102,7 @@ def _by_bucket(request: HttpRequest, found: hosted.Found) -> HttpResponse | None
 
 
 @contextmanager
-def _closed_on_error(found: hosted.Found) -> Iterator[None]:
+def _closed_on_error(found: hosted_reading.Found) -> Iterator[None]:
     try:
         yield
     except BaseException:
@@ -110,7 +110,7 @@ def _closed_on_error(found: hosted.Found) -> Iterator[None]:
         raise
 
 
-def _answer(request: HttpRequest, path: str, found: hosted.Found) -> HttpResponseBase:
+def _answer(request: HttpRequest, path: str, found: hosted_reading.Found) -> HttpResponseBase:
     row = found.row
     if row.private and (refused := _refusal(request, path)):
         found.close()
@@ -138,8 +138,8 @@ def _answer(request: HttpRequest, path: str, found: hosted.Found) -> HttpRespons
 def _latest(request: HttpRequest, path: str) -> HttpResponseBase:
     """The answer from the file as it is now. Raises DeliveryError, OSError."""
     for _ in range(_LOOKS):
-        found = hosted.find(path)
-        with suppress(hosted.Changed), _closed_on_error(found):
+        found = hosted_reading.find(path)
+        with suppress(hosted_reading.Changed), _closed_on_error(found):
             return _answer(request, path, found)
     raise HostingFailed("the file changed again and again")
 

@@ -21,7 +21,7 @@ from delivery.backends.errors import NoObject
 from delivery.deadline import beside
 from delivery.destination import Destination
 from jobs import bucket as shared
-from jobs import bucket_sweep, hosted, lifecycle, outcomes, pipeline, staging
+from jobs import bucket_sweep, hosted, hosted_reading, lifecycle, outcomes, pipeline, staging
 from jobs.errors import Unavailable
 from jobs.models import Delivery, HostedFile, Job
 from jobs.postman import Postman
@@ -48,7 +48,7 @@ def use(configure: Configure, bucket: Bucket, endpoint: str | None = None, **mor
 
 def forget() -> None:
     while shared._idle:
-        shared._idle.pop().close()
+        shared._idle.pop()[1].close()
     shared._rest_until = 0.0
 
 
@@ -327,7 +327,7 @@ def test_bytes_that_are_newer_than_the_row_say_what_they_are(api: Api, there: Bu
 
 def test_a_reader_that_leaves_early_leaves_no_bytes_for_the_next(api: Api) -> None:
     row = made(api)
-    reader = hosted.find(row.path).read(0, row.bytes)
+    reader = hosted_reading.find(row.path).read(0, row.bytes)
     assert len(reader.read(10)) == 10
     reader.close()
     assert hashlib.sha256(api.get(f"/files/{row.path}").body).hexdigest() == row.sha256

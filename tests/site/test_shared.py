@@ -157,7 +157,9 @@ def test_hosts_cannot_share_sqlite(settings: Settings, name: str) -> None:
 
 def test_postgresql_is_shared(settings: Settings) -> None:
     url = SecretStr("postgres://u@h/n")
-    assert "pixerve.E004" not in checked(settings, broker_url=url, database_url=url)
+    found = checked(settings, broker_url=url, database_url=url)
+    assert "pixerve.E004" not in found
+    assert "this host" in found["pixerve.W002"]
 
 
 def test_a_proxy_has_no_files_of_a_bucket(settings: Settings) -> None:
