@@ -84,7 +84,7 @@ def two_hosts(
         broker = stack.enter_context(redis.running())
         proxy = stack.enter_context(faulty(gateway.endpoint))
         endpoint = proxy.endpoint if proxied else gateway.endpoint
-        env = settings(database, broker.url, gateway, endpoint, bucket) | env
-        env = {"PIXERVE_MAX_WORKERS": "1"} | env
-        a, b = (stack.enter_context(running(folder / name, **env)) for name in ("a", "b"))
+        shared: dict[str, Any] = settings(database, broker.url, gateway, endpoint, bucket) | env
+        shared = {"PIXERVE_MAX_WORKERS": "1"} | shared
+        a, b = (stack.enter_context(running(folder / name, **shared)) for name in ("a", "b"))
         yield Hosts(a, b, broker, proxy, client, bucket)
