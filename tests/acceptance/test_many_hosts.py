@@ -6,8 +6,10 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.acceptance import hosts
@@ -30,7 +32,7 @@ from tests.delivery.backends.stores import Bucket
 from tests.peers import ceph
 from tests.peers.ceph import Ceph
 from tests.peers.faults import Fault, FaultyProxy
-from tests.server import Pixerve, make_token, wait_for
+from tests.server import Pixerve, make_token, running, wait_for
 
 __all__ = ["client", "gateway", "proxy"]
 pytestmark = pytest.mark.skipif(hosts.missing() is not None, reason=str(hosts.missing()))
@@ -216,6 +218,19 @@ def test_another_host_ends_what_a_killed_one_was_delivering(
     both.b.start()
     ended = post(both.b, another(SMALL, "again"), QUICK_JOB)
     wait_ended(both.b, [ended])
+
+
+def test_a_host_with_a_cluster_only(both: Hosts, tmp_path: Path) -> None:
+    shared: dict[str, Any] = both.b.env
+    with no_claims(both.a, both.b), running(tmp_path, parts=("cluster",), **shared) as third:
+        uid = post(both.a, another(SMALL, "third"), QUICK_JOB)
+        wait_ended(both.a, [uid])
+        wait_for(lambda: completed(third, uid), what="the maker's word")
+        assert third.process is not None
+        parts = psutil.Process(third.process.pid).children()
+        assert "cluster" in {each.cmdline()[-1] for each in parts}
+        assert "clerk" not in {each.cmdline()[-1] for each in parts}
+    both.check_clean()
 
 
 def test_the_schedules_are_there_once(both: Hosts) -> None:
