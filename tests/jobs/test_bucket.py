@@ -5,12 +5,13 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from django.db import close_old_connections
+from django.db import connections
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
@@ -424,6 +425,11 @@ def test_schedules_fire_once_for_all_clusters() -> None:
     first_run.ensure_schedule()
     assert Schedule.objects.count() == 2
     Schedule.objects.update(next_run=timezone.now())
-    for _ in range(2):
-        beside(lambda: (scheduler(), close_old_connections()), nothing)
+
+    def look(_: int) -> None:
+        scheduler()
+        connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(look, range(4)))
     assert OrmQ.objects.count() == 2
