@@ -227,6 +227,25 @@ install_python_packages() {
     mv "$stamp.new" "$stamp"
 }
 
+# --- nginx, for the tests -----------------------------------------------------------------------
+
+# Unpacked into .venv and not installed: a package's script would start it as a service.
+fetch_nginx() {
+    unpacked=.venv/nginx
+    PATH="$PATH:/usr/sbin:$unpacked/usr/sbin" command -v nginx >/dev/null && return
+    [ "${PIXERVE_NO_APT:-}" != 1 ] && command -v dpkg-deb >/dev/null || return 0
+    say 'fetching nginx for the tests'
+    folder=$(mktemp -d)
+    if (cd "$folder" && quietly apt-get download nginx) &&
+        quietly dpkg-deb -x "$folder"/nginx_*.deb "$folder/nginx"; then
+        rm -rf "$unpacked"
+        mv "$folder/nginx" "$unpacked"
+    else
+        say 'that failed: the tests with nginx are skipped'
+    fi
+    rm -rf "$folder"
+}
+
 kind=${1:-}
 case $kind in serve | test) ;; *) fail 'usage: deploy/bootstrap.sh serve|test' ;; esac
 
@@ -242,4 +261,7 @@ install_system_packages
 [ -z "$python" ] || make_venv
 if [ -n "$python" ] || ! is_up_to_date; then
     install_python_packages
+fi
+if [ "$kind" = test ]; then
+    fetch_nginx
 fi

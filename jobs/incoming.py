@@ -63,7 +63,7 @@ class Incoming:
             staging.folder(self.uid).mkdir(mode=0o700, parents=True)
             return staging.source_path(self.uid).open("xb", buffering=0)
         except OSError as error:
-            staging.discard_here(self.uid)
+            staging.remove_here(self.uid)
             raise out_of_space(error) or error from None
 
     def write(self, chunk: bytes) -> None:
@@ -136,4 +136,4 @@ class Incoming:
         if self._sent:
             staging.discard(self.uid)
         else:
-            staging.discard_here(self.uid)
+            staging.remove_here(self.uid)

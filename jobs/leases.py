@@ -1,8 +1,9 @@
 """Leases: who works on a job, whether that process still lives, and what happens when it does not.
 
-A lease's owner is one process: `host@boot/pid/start`, where boot is the beginning of the boot id,
-and start the process's start time in clock ticks since boot (proc(5), stat field 22), so that a
-reused pid is another owner.
+A lease's owner is one process: `host@boot.pids/pid/start`, where boot is the beginning of the boot
+id, pids the namespace that the pid belongs to (each container has its own, and two may have one
+host name), and start the process's start time in clock ticks since boot (proc(5), stat field 22),
+so that a reused pid is another owner.
 """
 
 import os
@@ -31,9 +32,14 @@ class LeaseLost(Exception):
 
 
 @cache
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
+
+
+@cache
 def _host() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{socket.gethostname()}@{boot[:8]}"
+    pids = Path("/proc/self/ns/pid").stat().st_ino
+    return f"{socket.gethostname()}@{_boot()}.{pids}"
 
 
 def _start_time(pid: int) -> str | None:
@@ -60,7 +66,7 @@ os.register_at_fork(after_in_child=myself.cache_clear)
 
 
 def is_here(owner: str) -> bool:
-    """Whether `owner` was started on this host since it booted."""
+    """Whether `owner` was started on this host, where we can see it, since it booted."""
     return owner.startswith(f"{_host()}/")
 
 
@@ -75,7 +81,8 @@ def is_dead(owner: str) -> bool:
     pid, _, start = rest.partition("/")
     if host == _host():
         return not pid.isdigit() or _start_time(int(pid)) != start
-    return host.partition("@")[0] == socket.gethostname()
+    name, _, life = host.partition("@")
+    return name == socket.gethostname() and life.partition(".")[0] != _boot()
 
 
 def lives_here(owner: str) -> bool:

@@ -10,6 +10,7 @@ With `PIXERVE_STAGING_URL` the same lies in the bucket that all hosts share (`jo
 folder here is a cache that may vanish: whoever needs a file asks for it with `source` or `bring`.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -54,15 +55,61 @@ def out_dir(uid: uuid.UUID, fence: int) -> Path:
 
 
 def discard(uid: uuid.UUID) -> None:
-    """Remove all of a job; nothing is fine. What a bucket that is away does not give up now is
-    swept later."""
+    """Remove all of a job that needs it no more; nothing is fine. What a bucket that is away does
+    not give up now is swept later."""
     discard_here(uid)
     _discard_there(uid, lambda _: True)
 
 
 def discard_here(uid: uuid.UUID) -> None:
-    """Remove a job's folder on this host."""
+    """Remove the folder on this host of a job that needs it no more.
+
+    While staging is kept it stays, and is swept later. Call it after the commit: whoever keeps
+    staging first and reads the job table then finds the folder of each job that needs one.
+    """
+    if not _is_kept():
+        remove_here(uid)
+
+
+def remove_here(uid: uuid.UUID) -> None:
+    """Remove a folder on this host that no job ever needed."""
     shutil.rmtree(folder(uid), ignore_errors=True)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """No job's folder is removed for the length of a `with`, by any process of this data folder.
+
+    A file with a lock on it says so; the lock of a process that is killed goes with it.
+    """
+    path = _keeper()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.fchmod(descriptor, 0o644)  # the server's user must see it, whoever makes the backup
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _keeper() -> Path:
+    return Path(settings.PIXERVE.data_dir) / "run" / "keep-staging"
+
+
+def _is_kept() -> bool:
+    try:
+        descriptor = os.open(_keeper(), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def keep_for_replay(uid: uuid.UUID, last_fence: int, made_by: int = 0) -> None:

@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from django.db import connection
 from django_q.models import Schedule
 
 from jobs import locks
+from pixerve_site.files import locked
 
 DAILY = "jobs.retention.daily"
 SCHEDULE_NAME = "pixerve daily clean-up"
@@ -30,9 +32,12 @@ class NewAdmin:
     password: str | None = field(repr=False)
 
 
-def alone() -> AbstractContextManager[None]:
-    """Hosts that share a database make what is missing one after the other."""
-    return locks.alone(locks.Lock.START)
+@contextmanager
+def alone() -> Iterator[None]:
+    """Who shares a data folder or a database makes what is missing one after the other."""
+    lock = Path(settings.PIXERVE.data_dir) / "run" / "start"
+    with locked(lock, wait=True), locks.alone(locks.Lock.START):
+        yield
 
 
 def migrate() -> None:

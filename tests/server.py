@@ -150,18 +150,22 @@ class Pixerve:
             **options,
         )
 
-    def start(self) -> None:
+    def start(self, *parts: str) -> None:
+        self.launch(*(parts or self.parts))
+        wait_for(self._ready, what=f"the start of Pixerve ({self.folder}/log)")
+
+    def launch(self, *parts: str) -> None:
+        """Start all of it, or only these parts, without waiting until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 # With the test process ends the server, too, however that came to its end.
-                [*DIE_WITH_US, sys.executable, str(ROOT / "manage.py"), "serve", *self.parts],
+                [*DIE_WITH_US, sys.executable, str(ROOT / "manage.py"), "serve", *parts],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        wait_for(self._ready, what=f"the start of Pixerve ({self.folder}/log)")
 
     def _ready(self) -> bool:
         assert self.process is not None

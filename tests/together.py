@@ -28,6 +28,11 @@ _TOGETHER = {
         "tests/site/test_body.py",
         "tests/site/test_gunicorn.py",
     ),
+    "the server in two pieces": (
+        "tests/deploy/test_backup.py",
+        "tests/deploy/test_nginx.py",
+        "tests/deploy/test_parts.py",
+    ),
 }
 _GROUP_OF = {file: group for group, files in _TOGETHER.items() for file in files}
 

@@ -129,11 +129,18 @@ def test_checks_in_words(make_job: MakeJob) -> None:
     assert named_checks()["queue"]["detail"].startswith("oldest waits 72")
 
 
-@pytest.mark.parametrize("alive", [True, False])
-def test_workers_that_died_are_no_health(alive: bool, db: None) -> None:
+@pytest.mark.parametrize(
+    ("owner", "alive"),
+    [
+        (leases.myself(), True),
+        (leases.owner_of(2**22 + 1), False),
+        ("of-another-container@00000000.1/1/1", True),
+    ],
+)
+def test_workers_that_died_are_no_health(owner: str, alive: bool, db: None) -> None:
     path = cluster.pid_file()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(leases.myself() if alive else leases.owner_of(2**22 + 1))
+    path.write_text(owner)
     try:
         assert named_checks()["workers"]["ok"] is alive
     finally:

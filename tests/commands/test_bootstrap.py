@@ -190,6 +190,28 @@ def test_what_the_tests_need_is_enough_to_serve(tree: Tree) -> None:
     assert tree.probe_version() == "2.0"
 
 
+@pytest.mark.skipif(
+    bool(shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")), reason="nginx is here"
+)
+@pytest.mark.parametrize("there", [True, False])
+def test_nginx_is_unpacked_and_not_installed(
+    tree: Tree, other_system: OtherSystem, there: bool
+) -> None:
+    shutil.rmtree(tree.folder / ".venv" / "nginx", ignore_errors=True)
+    other_system.command(
+        "apt-get", f'[ "$1" != download ] || {"touch nginx_1.deb" * there or "false"}'
+    )
+    script = 'mkdir -p "$3/usr/sbin"; touch "$3/usr/sbin/nginx"; chmod +x "$3/usr/sbin/nginx"'
+    other_system.command("dpkg-deb", script)
+    made = tree.bootstrap("test", PATH=other_system.path)
+    assert made.returncode == 0, made.stderr
+    assert other_system.calls("apt-get")[-1] == "apt-get download nginx"
+    assert (tree.folder / ".venv/nginx/usr/sbin/nginx").exists() is there
+    assert ("the tests with nginx are skipped" in made.stderr) is not there
+    if there:
+        assert "nginx" not in tree.bootstrap("test", PATH=other_system.path).stderr
+
+
 def test_a_wheel_that_does_not_match_its_hash_is_refused_and_shown(tree: Tree) -> None:
     tree.lock("requirements.lock", "1.0", digest="0" * 64)
     refused = tree.bootstrap("serve")

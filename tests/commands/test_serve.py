@@ -293,12 +293,6 @@ def test_the_port_is_free_after_the_stop(again: Pixerve) -> None:
     assert family(again) == []
 
 
-def test_a_part_that_there_is_not(tmp_path: Path) -> None:
-    ended = Pixerve(tmp_path, free_port()).manage("serve", "web", "wed")
-    assert ended.returncode == 1
-    assert ended.stderr.strip().endswith("no such part: wed; there are web, cluster, clerk")
-
-
 def test_a_second_host_without_keys_does_not_start(tmp_path: Path) -> None:
     env = {"PIXERVE_BROKER_URL": "redis://:hush@127.0.0.1:1/0"}
     ended = Pixerve(tmp_path, free_port(), env).manage("serve")

@@ -75,6 +75,13 @@ def test_an_earlier_boot_of_this_host_is_dead() -> None:
     assert not leases.is_here(earlier)
 
 
+def test_of_another_container_with_our_name_nothing_is_known() -> None:
+    host, pid, start = leases.myself().split("/")
+    other = f"{host.rpartition('.')[0]}.1/{pid}/{int(start) - 1}"
+    assert not leases.is_dead(other)
+    assert not leases.is_here(other)
+
+
 def test_of_another_host_nothing_is_known() -> None:
     assert not leases.is_dead(ELSEWHERE)
     assert not leases.is_here(ELSEWHERE)

@@ -1,13 +1,12 @@
-"""`manage.py serve`: everything on one machine, under one supervisor, until Ctrl-C or SIGTERM."""
+"""`manage.py serve [PART ...]`: all of Pixerve, or some of its parts, until Ctrl-C or SIGTERM."""
 
-import fcntl
 import os
 import sys
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from django.conf import settings
 from django.core.checks import ERROR, WARNING, run_checks
@@ -15,8 +14,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, OperationalError, connections
 
 from jobs import leases, retention, staging, tokens
-from pixerve_site import first_run
+from pixerve_site import first_run, restore
 from pixerve_site.config import PROJECT_ROOT
+from pixerve_site.files import locked
 from pixerve_site.first_run import NewAdmin
 from pixerve_site.parts import Part
 from pixerve_site.ports import port_problem
@@ -46,48 +46,50 @@ def parts() -> list[Part]:
     ]
 
 
-def _chosen(names: list[str]) -> list[Part]:
-    """Those of these names, all where none is named."""
-    known = {each.name: each for each in parts()}
-    if strangers := set(names) - set(known):
-        raise CommandError(f"no such part: {', '.join(strangers)}; there are {', '.join(known)}")
-    return [known[name] for name in known if not names or name in names]
-
-
 class Command(BaseCommand):
-    help = "Run web, workers and clerk on this machine until Ctrl-C or SIGTERM."
+    help = "Run web, cluster and clerk, or only the parts named, until Ctrl-C or SIGTERM."
     requires_system_checks: list[str] = []  # handle() turns them into one line
 
     def add_arguments(self, parser: CommandParser) -> None:
+        names = [part.name for part in parts()]
         parser.add_argument(
-            "part",
-            nargs="*",
-            metavar="part",
-            help="run only these on this machine: web, cluster, clerk (default: all)",
+            "parts", nargs="*", metavar="PART", help=f"{', '.join(names)}; all of them by default"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         os.chdir(PROJECT_ROOT)
+        chosen = self._chosen(options["parts"])
+        self._parts = {part.name for part in chosen}
         self._check_settings()
-        wanted = _chosen(options["part"])
-        has_web = any(each.name == "web" for each in wanted)
-        with self._lock():
-            if has_web:
+        with ExitStack() as held:
+            if "cluster" in self._parts:
+                self._lock(held)
+            if "web" in self._parts:
                 self._check_port()
             try:
                 made = self._prepare()
             except OperationalError as error:
                 raise CommandError(f"the database is not there: {_one_line(error)}") from None
             supervisor = Supervisor(
-                wanted,
+                chosen,
                 grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
-                on_poll=Greeting(self.stdout.write, made) if has_web else lambda: None,
+                on_poll=Greeting(self.stdout.write, made) if "web" in self._parts else None,
             )
             code = supervisor.run()
-            # Who did not end in time was cut by us: that is not held against its job.
+            self._excuse()
+        sys.exit(code)
+
+    def _chosen(self, names: list[str]) -> list[Part]:
+        known = {part.name: part for part in parts()}
+        if strangers := [name for name in names if name not in known]:
+            raise CommandError(f"{strangers[0]} is no part; there are {', '.join(known)}")
+        return [part for name, part in known.items() if name in names or not names]
+
+    def _excuse(self) -> None:
+        """Who did not end in time was cut by us: that is not held against its job."""
+        if "cluster" in self._parts:
             with suppress(DatabaseError):
                 leases.excuse()
-        sys.exit(code)
 
     def _check_settings(self) -> None:
         for found in run_checks():
@@ -101,29 +103,30 @@ class Command(BaseCommand):
         if problem:
             raise CommandError(f"{problem}; set PIXERVE_PORT to another one, or end it")
 
-    def _lock(self) -> TextIO:
-        """Two servers on one data folder would steal each other's bells."""
-        path = Path(settings.PIXERVE.data_dir) / "serve.lock"
-        lock = path.open("a+", encoding="utf-8")
+    def _lock(self, held: ExitStack) -> None:
+        """Two clusters on one data folder would steal each other's bell."""
+        folder = Path(settings.PIXERVE.data_dir)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(locked(folder / "serve.lock", wait=False))
         except BlockingIOError:
-            lock.close()
             raise CommandError(
-                f"another Pixerve is running on {settings.PIXERVE.data_dir}; end it, or set"
-                " PIXERVE_DATA_DIR to another folder"
+                f"another Pixerve is running on {folder}; end it, or set PIXERVE_DATA_DIR to"
+                " another folder"
             ) from None
-        return lock
 
     def _prepare(self) -> NewAdmin | None:
         for path in settings.KEYS.made:
             self.stdout.write(f"made {path}")
         with first_run.alone():
+            if restore.is_cut_off():
+                raise CommandError(restore.CUT_OFF)
             first_run.migrate()
             first_run.ensure_schedule()
-            made = first_run.ensure_admin()
+            # Its password is said by who greets.
+            made = first_run.ensure_admin() if "web" in self._parts else None
         staging.root().mkdir(parents=True, exist_ok=True)
-        retention.prune_staging()
+        if "clerk" in self._parts:
+            retention.prune_staging()
         connections.close_all()
         return made
 
