@@ -33,7 +33,8 @@ class Parcel:
     """One file for one store; ``ident`` is the sender's own name for it, ``size`` in bytes.
 
     ``again`` says that a former try may have been killed, and left something; ``given_up`` that
-    this is all there is to do: the file is not sent any more.
+    this is all there is to do: the file is not sent any more. ``prepare`` is called in the thread
+    that carries it and brings ``source`` where it is not there yet; it raises Unprepared.
     """
 
     ident: int
@@ -45,6 +46,18 @@ class Parcel:
     media_type: str
     again: bool = False
     given_up: bool = False
+    prepare: Callable[[], None] = lambda: None
+
+
+class Unprepared(DeliveryError):
+    """The file to send is not at hand: no fault of the store, which heard nothing of it.
+
+    ``gone`` says that it never will be.
+    """
+
+    def __init__(self, message: str, *, gone: bool) -> None:
+        super().__init__("source_unavailable", message, permanent=gone)
+        self.gone = gone
 
 
 @dataclass(frozen=True)
@@ -173,10 +186,14 @@ class _Stores:
 def _carry(stores: _Stores, parcel: Parcel) -> Carried:
     began = time.monotonic()
     try:
+        if not parcel.given_up:
+            parcel.prepare()
         store = stores.get(parcel.to)
         if parcel.given_up or (parcel.again and not store.put_cleans):
             _clean(store, parcel)
         stored = None if parcel.given_up else _put(store, parcel)
+    except Unprepared as error:
+        return Carried(parcel, error=error)
     except DeliveryError as error:
         stores.drop(parcel.to)
         return Carried(parcel, error=error)

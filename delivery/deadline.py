@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from threading import Lock, Thread, Timer
 from types import TracebackType
@@ -88,15 +88,27 @@ class Deadline:
         Raises TimedOut, or what ``call`` raises.
         """
         future: Future[T] = Future()
-
-        def work() -> None:
-            try:
-                future.set_result(call())
-            except Exception as error:
-                future.set_exception(error)
-
-        Thread(target=work, daemon=True).start()
+        Thread(target=_work, args=(call, future), daemon=True).start()
         try:
             return future.result(timeout=self.remaining())
         except TimeoutError:
             raise self.error() from None
+
+
+def beside(work: Callable[[], T], beat: Callable[[], None], every_s: float = 0.5) -> T:
+    """The result of ``work``, done in another thread; ``beat`` is called in this one meanwhile.
+
+    Raises what either raises; after an error of ``beat`` the work is left behind.
+    """
+    future: Future[T] = Future()
+    Thread(target=_work, args=(work, future), daemon=True).start()
+    while not wait([future], every_s).done:
+        beat()
+    return future.result()
+
+
+def _work(work: Callable[[], T], future: "Future[T]") -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)

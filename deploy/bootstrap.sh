@@ -100,6 +100,7 @@ find_missing_for_tests() {
     has_nss_wrapper || want libnss-wrapper
     # Debian's package makes a cluster and starts it where it can; the tests have one of their own.
     has_postgres || want postgresql
+    command -v redis-server >/dev/null || want redis-server
 }
 
 has_postgres() {

@@ -1,7 +1,8 @@
 """Bells: one process tells another "look again" without a word about what.
 
-A bell is a named pipe in the data folder. Ringing never blocks and never fails: the job table is
-the truth, and whoever waits also looks by himself every second or so. One listener per bell.
+A bell is a named pipe in the data folder, and with `PIXERVE_BROKER_URL` one on every other host.
+Ringing never blocks for long and never fails: the job table is the truth, and whoever waits also
+looks by himself every second or so. One listener per bell and host.
 """
 
 import contextlib
@@ -10,6 +11,8 @@ import select
 from pathlib import Path
 
 from django.conf import settings
+
+from jobs import far_bells
 
 
 class Bell:
@@ -24,7 +27,12 @@ class Bell:
         return Path(settings.PIXERVE.data_dir) / "run" / f"{self._name}.bell"
 
     def ring(self) -> None:
-        """Wake the listener, if there is one."""
+        """Wake the listeners, if there are any, on all hosts. Not for signal handlers."""
+        self.ring_here()
+        far_bells.ring(self._name)
+
+    def ring_here(self) -> None:
+        """Wake the listener on this host, if there is one."""
         with contextlib.suppress(OSError):  # nobody listens (ENXIO, ENOENT), or it rings already
             descriptor = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
             try:
@@ -34,6 +42,7 @@ class Bell:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the bell rings or the time is up; True if it rang."""
+        far_bells.listen(self._name, self.ring_here)
         reader = self._open_reader()
         ready, _, _ = select.select([reader], [], [], timeout_s)
         if not ready:

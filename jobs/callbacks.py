@@ -26,7 +26,8 @@ THREADS = 16
 EACH_ENDPOINT = 4
 LOOK_AHEAD = 200  # due callbacks to look at when many wait for one endpoint
 TIMEOUT_S = 15.0
-HELD_S = 600  # a holder on another host that says nothing for so long is taken for gone
+# Longer than any attempt: a holder on another host that says nothing for so long is taken for gone.
+HELD_S = 45
 MAX_ERROR = 300
 
 
@@ -200,7 +201,7 @@ class Sender:
             log.exception("callback %s could not be sent", callback.event.message_id)
         finally:
             connection.close()
-            bells.clerk.ring()  # a thread is free: the next one need not wait for the tick
+            bells.clerk.ring_here()  # a thread is free: the next one need not wait for the tick
 
     def _write_the_rest(self) -> None:
         """What the database did not take when it was sent. Raises where it is still away."""

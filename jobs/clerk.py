@@ -122,7 +122,7 @@ class Clerk:
 
     def stop(self) -> None:
         self._stopped.set()
-        bells.clerk.ring()
+        bells.clerk.ring_here()
 
     def run(self) -> None:
         """Work until stopped; then let the requests under way end."""

@@ -88,7 +88,7 @@ class Sentinel(django_q_cluster.Sentinel):  # type: ignore[misc]
     def stop(self) -> None:
         # Whoever does not end in time is killed, and not by its job.
         self._excuse(self.pool)
-        bells.queue.ring()  # the pusher waits on it
+        bells.queue.ring_here()  # the pusher waits on it
         super().stop()
 
 

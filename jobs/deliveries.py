@@ -11,6 +11,7 @@ after it has waited for a row, judges only the conditions outside of it anew.
 import random
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from jobs.transitions import held
 
 UNREADABLE = "credential_unreadable"
 GIVEN_UP = DeliveryError("given_up", "the job failed before this file was sent", permanent=True)
+POSTPONED_S = 10
 UNDER_WAY = (DeliveryState.WAITING, DeliveryState.SENDING)
 
 
@@ -99,11 +101,11 @@ def _add_missing(job: Job) -> None:
 
 def resume(job: Job) -> bool:
     """Take over the deliveries of a job that was planned before; False where the renditions must
-    be made anew. Raises LeaseLost."""
+    be made anew. Raises LeaseLost, staging.Away."""
     if not job.made_by or not of(job).exists():
         return False
     needed = job.renditions if job.spec.get("directHost") else _undelivered(job)
-    if not all(source_of(job, each.name).is_file() for each in needed.all()):
+    if not staging.has_made(job.uid, job.made_by, needed.values_list("name", flat=True)):
         return False
     with transaction.atomic():
         if not held(job).update(stage=Stage.DELIVERING, done=job.total, updated_at=timezone.now()):
@@ -169,6 +171,7 @@ def parcel(delivery: Delivery, job: Job, to: Destination, **how: bool) -> Parcel
         size=made.bytes,
         sha256=made.sha256,
         media_type=media_type(job, made.format),
+        prepare=partial(staging.bring, job.uid, job.made_by, made.name, made.sha256),
         **how,
     )
 
@@ -181,6 +184,18 @@ def note(delivery: Delivery, carried: Carried) -> bool:
     )
     changes = _after(number, carried) | {"attempts": number, "owner": ""}
     return bool(rows.update(updated_at=timezone.now(), **changes))
+
+
+def postpone(delivery: Delivery, *, gone: bool) -> bool:
+    """Its file could not be had: it waits, for a while unless the file is `gone` and made anew, and
+    the store is not blamed. False where somebody else has taken it over."""
+    rows = Delivery.objects.filter(
+        pk=delivery.pk, fence=delivery.fence, state=DeliveryState.SENDING
+    )
+    now = timezone.now()
+    waits = {"state": DeliveryState.WAITING, "owner": "", "updated_at": now}
+    pause = timedelta(seconds=0 if gone else POSTPONED_S)
+    return bool(rows.update(next_at=now + pause, **waits))
 
 
 def _after(number: int, carried: Carried) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from jobs.deliveries import UNDER_WAY
 from jobs.models import Delivery, DeliveryState, Job, Rendition, StorageHealth
 from jobs.states import Stage, State
 
-HELD_S = 3600  # a clerk on another host that says nothing for so long is taken for gone
+HELD_S = 60  # a clerk on another host that says nothing for so long is taken for gone
 
 _PARKED = Q(rendition__job__state=State.PROCESSING, rendition__job__stage=Stage.DELIVERING)
 _FAILED = Q(rendition__job__state=State.FAILED)
@@ -61,6 +61,13 @@ def claim(delivery: Delivery, owner: str) -> bool:
     )
     delivery.fence += taken
     return bool(taken)
+
+
+def hold(found: Iterable[Delivery], owner: str) -> int:
+    """Say that `owner` is still at these; how many are still his."""
+    mine = Delivery.objects.filter(pk__in=[each.pk for each in found], owner=owner)
+    held_until = timezone.now() + timedelta(seconds=HELD_S)
+    return mine.filter(state=DeliveryState.SENDING).update(next_at=held_until)
 
 
 def reclaim_orphans() -> int:

@@ -14,10 +14,10 @@ from encoders.plan import ORIGINAL, Variant
 from encoders.sniff import EXTENSIONS
 from jobs import bells, names, queue
 from jobs.errors import Conflict, InvalidSpec
+from jobs.incoming import Staged
 from jobs.models import Job, Reference
 from jobs.spec import JobSpec
 from jobs.spec_format import Output, SettingsSpec
-from jobs.staging import Staged
 from jobs.states import IN_FLIGHT
 
 _ATTEMPTS = 5

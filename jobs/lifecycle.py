@@ -1,13 +1,9 @@
 """What people do to jobs: cancel, replay, delete outputs. The API and the admin both call these."""
 
-from pathlib import Path
-
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from delivery.hosting import HostedRoot
-from jobs import bells, deliveries, events, staging, transitions
+from jobs import bells, deliveries, events, hosted, staging, transitions
 from jobs.errors import Conflict, Gone
 from jobs.models import EventType, HostedFile, Job
 from jobs.states import FINAL, IN_FLIGHT, State
@@ -29,8 +25,8 @@ def cancel(job: Job) -> None:
 
 def replay(job: Job) -> None:
     """Run a failed job again from what is kept: what was delivered stays, and what was made and
-    lies in staging is not made anew. Raises Conflict, Gone."""
-    if not staging.source_path(job.uid).exists():
+    lies in staging is not made anew. Raises Conflict, Gone, Unavailable."""
+    if not staging.has_source(job.uid):
         Job.objects.filter(pk=job.pk, state=State.FAILED).update(has_source=False)
     try:
         with transaction.atomic():
@@ -54,20 +50,20 @@ def delete_outputs(job: Job) -> int:
     """Remove the job's files from `/files/`; returns how many. A newer job's files stay.
 
     Each file goes before its row is committed: a kill between the two leaves a row that the next
-    call removes, where a file without a row would be served for ever. Raises Conflict.
+    call removes, where a file without a row would be served for ever. Raises Conflict,
+    DeliveryError.
     """
     if job.state not in FINAL:
         raise Conflict("in_flight", "the job is in flight; its outputs are not there yet")
     # A newer job publishes its files before it commits their rows: they would be taken for ours.
     if Job.objects.filter(reference=job.reference_id, state__in=IN_FLIGHT).exists():
         raise Conflict("in_flight", "a newer job with this picture is in flight; wait for its end")
-    root = HostedRoot(Path(settings.PIXERVE.serve_dir))
     removed = 0
-    for hosted in HostedFile.objects.filter(job=job):
+    for row in HostedFile.objects.filter(job=job):
         with transaction.atomic():
-            if not HostedFile.objects.filter(pk=hosted.pk, job=job).delete()[0]:
+            if not HostedFile.objects.filter(pk=row.pk, job=job).delete()[0]:
                 continue
-            job.renditions.filter(key=hosted.path).update(removed_at=timezone.now())
-            root.remove(hosted.path)
+            job.renditions.filter(key=row.path).update(removed_at=timezone.now())
+            hosted.remove(row.path)
         removed += 1
     return removed

@@ -1,7 +1,7 @@
 """The ends of a job: outcome, record and event in one transaction, or none of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import transaction
@@ -25,6 +25,10 @@ class Published:
     bytes: int
     mtime_ns: int
     media_type: str
+
+    def at(self, size: int, mtime_ns: int) -> "Published":
+        """The same as it was found to lie there."""
+        return replace(self, bytes=size, mtime_ns=mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -116,15 +120,21 @@ def supersede_others(job: Job) -> None:
     job.renditions.filter(superseded=True).update(superseded=False)
 
 
-def hide(job: Job, keys: Sequence[str]) -> None:
-    """Make these paths private before their files appear there."""
-    hidden = [
-        HostedFile(path=key, job=job, reference_id=job.reference_id, private=True, **_NOTHING_YET)
+def announce(job: Job, keys: Sequence[str], *, private: bool) -> None:
+    """Rows for paths before their files appear there, so that a private one is so from the start.
+    One that is there already only becomes private, never public."""
+    announced = [
+        HostedFile(
+            path=key, job=job, reference_id=job.reference_id, private=private, **_NOTHING_YET
+        )
         for key in keys
     ]
-    HostedFile.objects.bulk_create(
-        hidden, update_conflicts=True, unique_fields=["path"], update_fields=["private"]
-    )
+    if private:
+        HostedFile.objects.bulk_create(
+            announced, update_conflicts=True, unique_fields=["path"], update_fields=["private"]
+        )
+    else:
+        HostedFile.objects.bulk_create(announced, ignore_conflicts=True)
 
 
 def write_hosted(job: Job, published: Sequence[Published]) -> None:

@@ -14,16 +14,18 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from delivery.backends.errors import NoObject
 from delivery.errors import DeliveryError
-from delivery.hosting import HostedRoot
 from encoders.converter import Converter
 from encoders.errors import PictureError
 from encoders.limits import Limits
 from encoders.plan import Outcome, Plan, Rendition
 from jobs import (
     bells,
+    bucket,
     cluster,
     deliveries,
+    hosted,
     house,
     intake,
     leases,
@@ -54,6 +56,7 @@ SHORTAGES = frozenset(
 NOT_OURS = "job %s was given to somebody else meanwhile"
 TICK_S = 1.0
 T = TypeVar("T")
+AWAY_PAUSE_S = 10  # before a job whose files are in a bucket that is away is looked at again
 SHOW_PROGRESS_S = 1.0  # shorter jobs are over before anybody asks how far they are
 
 converter = Converter(roots=house.roots, budget=house.budget)
@@ -92,6 +95,11 @@ def run(job: Job) -> None:
         log.warning(NOT_OURS, job.uid)
     except HandedBack:
         transitions.put_back(job, attempts=F("attempts") - 1)
+    except staging.Away as error:
+        log.warning("job %s waits for the bucket: %s", job.uid, error)
+        pause = timezone.now() + timedelta(seconds=AWAY_PAUSE_S)
+        back = {"attempts": F("attempts") - 1, "run_after": pause}
+        _insist(lambda: transitions.put_back(job, **back))
     except outages.AWAY:
         log.exception("job %s: the database did not take the outcome; it will run again", job.uid)
         _give_back(job)
@@ -141,6 +149,7 @@ def _make_and_deliver(job: Job) -> None:
     if not deliveries.resume(job):
         outcome = _convert(job, spec, pulse)
         about = {"warnings": _warnings(outcome), "timings": _timings(job, outcome)}
+        staging.keep_made(job.uid, job.fence, outcome.renditions, pulse.beat)
         deliveries.plan(job, outcome.renditions, **about)
     pulse.done = job.total
     started = time.monotonic()
@@ -191,9 +200,10 @@ def limits() -> Limits:
 
 
 def _convert(job: Job, spec: JobSpec, pulse: "Pulse") -> Outcome:
+    source = _source(job, pulse)
     out_dir = _make_out_dir(job)
     plan = Plan(
-        source=staging.source_path(job.uid),
+        source=source,
         out_dir=out_dir,
         variants=intake.outputs(spec, job.reference_id, job.stem, job.source_format),
         limits=limits(),
@@ -202,40 +212,51 @@ def _convert(job: Job, spec: JobSpec, pulse: "Pulse") -> Outcome:
     return converter.convert(plan, on_beat=pulse.beat, beat_s=TICK_S, on_rendition=pulse.made)
 
 
+def _source(job: Job, pulse: "Pulse") -> Path:
+    try:
+        return staging.source(job.uid, job.sha256, pulse.beat)
+    except NoObject:
+        raise PictureError("source_missing", "The upload is no longer in staging.") from None
+    except OSError as error:
+        raise _disk_full(error) from error
+
+
 def _make_out_dir(job: Job) -> Path:
     path = staging.out_dir(job.uid, job.fence)
     try:
-        path.mkdir()
+        path.mkdir(mode=0o700, parents=bucket.in_use())
     except FileNotFoundError:
         raise PictureError("source_missing", "The upload is no longer in staging.") from None
     except OSError as error:
-        raise PictureError("disk_full", f"Staging takes no files: {error.strerror}.") from error
+        raise _disk_full(error) from error
     return path
+
+
+def _disk_full(error: OSError) -> PictureError:
+    return PictureError("disk_full", f"Staging takes no files: {error.strerror}.")
 
 
 def _host(
     job: Job, spec: JobSpec, made: Sequence[Rendition | RenditionRow], pulse: "Pulse"
 ) -> list[Published]:
-    root = HostedRoot(Path(settings.PIXERVE.serve_dir))
-    made_in = staging.out_dir(job.uid, job.made_by or job.fence)
-    sub_dir = spec.sub_dir or ""
-    if spec.private:
-        outcomes.hide(job, [names.object_key(sub_dir, each.name) for each in made])
-    if job.fence > 1:  # who held the job before may have been killed while it hosted
-        for each in made:
-            root.clean(names.object_key(sub_dir, each.name))
-    sources = {each.name: made_in / each.name for each in made}
-    placed = root.publish_all(sub_dir, sources, on_each=pulse.beat)
-    return [
+    claim = job.made_by or job.fence
+    wanted = [
         Published(
-            names.object_key(sub_dir, each.name),
+            names.object_key(spec.sub_dir or "", each.name),
             each.sha256,
-            placed[each.name].size,
-            placed[each.name].mtime_ns,
+            each.bytes,
+            0,
             deliveries.media_type(job, each.format),
         )
         for each in made
     ]
+    if spec.private or bucket.in_use():
+        outcomes.announce(job, [each.key for each in wanted], private=spec.private)
+    if claim != job.fence:  # an earlier claim made them, perhaps on another host
+        staging.bring_all(job.uid, claim, made, pulse.beat)
+    with staging.patient():
+        made_in = staging.out_dir(job.uid, claim)
+        return hosted.publish(wanted, made_in, pulse.beat, again=job.fence > 1)
 
 
 def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from django.db import transaction
 
-from delivery.carrier import Carried
+from delivery.carrier import Carried, Unprepared
 from delivery.errors import DeliveryError
 from jobs import bells, deliveries, deliveries_due, leases, outages, storages, transitions
 from jobs.models import Delivery, Job
@@ -21,6 +21,7 @@ THREADS = 16
 MOST_THREADS = 64
 LOOK_AHEAD = 200
 CLOSE_S = 15.0
+HOLD_EVERY_S = 15.0
 
 
 @contextmanager
@@ -49,14 +50,16 @@ class Postman:
     def __init__(self, threads: int = THREADS, each: int = EACH_STORAGE) -> None:
         self._threads = threads
         self._each = each
-        self._carrier = new_carrier(MOST_THREADS, on_done=bells.clerk.ring)
+        self._carrier = new_carrier(MOST_THREADS, on_done=bells.clerk.ring_here)
         self._bag = Bag(self._carrier)
         self._ended: deque[tuple[Delivery, Carried]] = deque()
         self._owner = leases.myself()
+        self._next_hold = 0.0
 
     def send_due(self) -> int:
         """Note what ended and start what is due, as far as threads are free; returns how many."""
         self._write(self._bag.finished())
+        self._hold()
         if not deliveries_due.any_open():
             return 0
         deliveries_due.reclaim_orphans()
@@ -80,6 +83,12 @@ class Postman:
                 started += sent
         return started
 
+    def _hold(self) -> None:
+        """A clerk on another host cannot see whether this one lives."""
+        if self._bag and time.monotonic() >= self._next_hold:
+            self._next_hold = time.monotonic() + HOLD_EVERY_S
+            deliveries_due.hold(self._bag.all(), self._owner)
+
     def _give_up_late(self) -> None:
         for job in deliveries_due.jobs_too_late()[:LOOK_AHEAD]:
             with _alone(job) as locked:
@@ -89,9 +98,6 @@ class Postman:
     def _start(self, delivery: Delivery) -> bool:
         job = delivery.rendition.job
         given_up = job.state == State.FAILED
-        if not given_up and not deliveries.source_of(job, delivery.rendition.name).is_file():
-            _make_anew(job)
-            return False
         if not deliveries_due.claim(delivery, self._owner):
             return False
         try:
@@ -118,7 +124,13 @@ class Postman:
 
     def _note(self, delivery: Delivery, carried: Carried) -> None:
         with _alone(delivery.rendition.job) as job:
-            if deliveries.note(delivery, carried):
+            if isinstance(carried.error, Unprepared):
+                storages.untried(delivery.credential_key)
+                gone = carried.error.gone
+                # A job that has an owner is being made anew already.
+                if deliveries.postpone(delivery, gone=gone) and gone and not job.owner:
+                    _make_anew(job)
+            elif deliveries.note(delivery, carried):
                 if carried.stored or carried.error:
                     storages.note([carried])
                 deliveries.conclude(job)

@@ -21,7 +21,7 @@ from jobs import staging
 from jobs.models import CallbackState, HostedFile, Job, Reference, Rendition
 from jobs.states import FINAL, IN_FLIGHT, State
 
-log = logging.getLogger("pixerve.jobs")
+log = logging.getLogger("pixerve.retention")
 
 BATCH = 500
 # A folder is made before its row: younger ones may belong to an upload that is still coming in.
@@ -168,7 +168,6 @@ def prune_jobs(*, dry_run: bool = False) -> Pruned:
 
 
 def _unneeded(found: dict[uuid.UUID, float], before: float) -> list[uuid.UUID]:
-    """Of these folders and their times: those of ended jobs, and old ones without any job."""
     rows = Job.objects.filter(uid__in=list(found))
     kept = rows.filter(state__in=IN_FLIGHT) | rows.filter(state=State.FAILED, has_source=True)
     known, needed = (set(each.values_list("uid", flat=True)) for each in (rows, kept))
@@ -183,17 +182,24 @@ def orphans(min_age_s: float = ORPHAN_AGE_S) -> list[uuid.UUID]:
     """Staging folders that no job needs. One without a job counts only when it has not been
     touched for a while: its upload may still be coming in."""
     before = time.time() - min_age_s
-    found = list(staging.folders())
+    return unneeded(dict(staging.folders()), before)
+
+
+def unneeded(folders: dict[uuid.UUID, float], before: float) -> list[uuid.UUID]:
+    """Of these folders and their times: those of ended jobs, and without any job those from
+    `before` (Unix seconds)."""
+    found = list(folders.items())
     batches = [dict(found[start : start + BATCH]) for start in range(0, len(found), BATCH)]
     return [uid for batch in batches for uid in _unneeded(batch, before)]
 
 
 def sweep_staging(min_age_s: float = ORPHAN_AGE_S) -> int:
-    """Remove orphaned staging folders; returns how many. The clerk calls it every few seconds: a
-    worker that is killed between the commit of an end and the clean-up leaves its folder."""
+    """Remove this host's orphaned staging folders; returns how many. The clerk calls it every few
+    seconds: a worker that is killed between the commit of an end and the clean-up leaves its
+    folder, and one on another host leaves what was cached here."""
     found = orphans(min_age_s)
     for uid in found:
-        staging.discard(uid)
+        staging.discard_here(uid)
     return len(found)
 
 

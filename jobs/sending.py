@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 
 from delivery.addresses import AddressPolicy
-from delivery.carrier import Carried, Carrier, Parcel
+from delivery.carrier import Carried, Carrier, Parcel, Unprepared
 from delivery.destination import Destination
 from delivery.errors import DeliveryError
 from jobs import cluster, deliveries, storages
@@ -77,6 +77,10 @@ class Bag:
                 del self._running[delivery.pk]
                 found.append((delivery, carried))
         return found
+
+    def all(self) -> list[Delivery]:
+        """Whose they are."""
+        return [each for each, _, _ in self._running.values()]
 
     def late(self) -> list[Delivery]:
         """Those that take too long."""
@@ -161,7 +165,8 @@ class FirstRound:
                     self.note()
 
     def _take(self, found: list[tuple[Delivery, Carried]]) -> None:
-        self._results += found
+        # One whose file is not at hand stays SENDING: with the end of this round it is the clerk's.
+        self._results += [each for each in found if not isinstance(each[1].error, Unprepared)]
         self._left |= {
             delivery.credential_key
             for delivery, carried in found

@@ -1,31 +1,38 @@
 """Bytes on their way: one folder per job below `{data_dir}/staging`.
 
-    staging/{uid}/source     the upload, synced to disk before it is acknowledged
+    staging/{uid}/source     the upload, durable before it is acknowledged
     staging/{uid}/out.{n}/   renditions of the n-th claim, until all are delivered
 
 The folder is made before the row and removed after it ends, so what a kill leaves behind is a
 folder without a live row; `jobs.retention` sweeps those.
+
+With `PIXERVE_STAGING_URL` the same lies in the bucket that all hosts share (`jobs.bucket`), and the
+folder here is a cache that may vanish: whoever needs a file asks for it with `source` or `bring`.
 """
 
-import errno
 import fcntl
 import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 from django.conf import settings
 
-from encoders.sniff import SNIFF_BYTES, sniff
-from jobs.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedPicture
+from delivery.carrier import Parcel, Unprepared
+from delivery.deadline import beside
+from delivery.errors import DeliveryError
+from encoders.plan import Rendition
+from jobs import bucket
+from jobs.errors import Unavailable
+from jobs.models import Rendition as RenditionRow
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 RETRY_AFTER_S = 60
+AWAY_RETRY_AFTER_S = 5
+_BYTES = "application/octet-stream"
 
 
 def root() -> Path:
@@ -48,16 +55,24 @@ def out_dir(uid: uuid.UUID, fence: int) -> Path:
 
 
 def discard(uid: uuid.UUID) -> None:
-    """Remove the folder of a job that needs it no more; none is fine.
+    """Remove all of a job that needs it no more; nothing is fine. What a bucket that is away does
+    not give up now is swept later."""
+    discard_here(uid)
+    _discard_there(uid, lambda _: True)
+
+
+def discard_here(uid: uuid.UUID) -> None:
+    """Remove the folder on this host of a job that needs it no more.
 
     While staging is kept it stays, and is swept later. Call it after the commit: whoever keeps
     staging first and reads the job table then finds the folder of each job that needs one.
     """
     if not _is_kept():
-        _remove(uid)
+        remove_here(uid)
 
 
-def _remove(uid: uuid.UUID) -> None:
+def remove_here(uid: uuid.UUID) -> None:
+    """Remove a folder on this host that no job ever needed."""
     shutil.rmtree(folder(uid), ignore_errors=True)
 
 
@@ -100,10 +115,164 @@ def _is_kept() -> bool:
 def keep_for_replay(uid: uuid.UUID, last_fence: int, made_by: int = 0) -> None:
     """Remove what claims up to `last_fence` produced, but what the claim `made_by` made, which is
     to be delivered; keep what was uploaded."""
+
+    def is_useless(produced: str) -> bool:
+        number = claim_of(produced)
+        return number is not None and number <= last_fence and number != made_by
+
     for produced in folder(uid).glob("out.*"):
-        number = int(produced.suffix[1:])
-        if number <= last_fence and number != made_by:
+        if is_useless(produced.name):
             shutil.rmtree(produced, ignore_errors=True)
+    _discard_there(uid, is_useless)
+
+
+def claim_of(produced: str) -> int | None:
+    """The claim that `out.{n}` belongs to; None for other names."""
+    word, _, number = produced.partition(".")
+    return int(number) if word == "out" and number.isdigit() else None
+
+
+def _key(uid: uuid.UUID, *rest: str) -> str:
+    return "/".join((bucket.STAGING, str(uid), *rest))
+
+
+def _discard_there(uid: uuid.UUID, choose: Callable[[str], bool]) -> None:
+    """Of a job's objects remove those whose part right below its folder is chosen."""
+    if not bucket.in_use() or bucket.rests():
+        return
+    with suppress(DeliveryError), bucket.opened() as opened:
+        below = len(_key(uid)) + 1
+        keys = [each.key for each in opened.entries(_key(uid))]
+        opened.delete_all(key for key in keys if choose(key[below:].partition("/")[0]))
+
+
+# --- files of a job, for whoever works on it
+
+
+def keep_source(uid: uuid.UUID, sha256: str) -> None:
+    """Put an upload, which lies here, into the bucket. Raises Unavailable."""
+    with _refusing(), bucket.opened() as opened:
+        opened.put(
+            _key(uid, "source"),
+            source_path(uid),
+            media_type=_BYTES,
+            cache_control=None,
+            sha256=sha256,
+        )
+
+
+_OF_ONE_FILE = frozenset({"no_object", "checksum_mismatch", "path_refused"})
+
+
+class Away(Exception):
+    """The bucket does not answer. It is no fault of the job, which waits for it."""
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Raises Away for trouble with the bucket as such, DeliveryError for that with one object."""
+    try:
+        yield
+    except DeliveryError as error:
+        if not bucket.in_use() or error.code in _OF_ONE_FILE:
+            raise
+        raise Away(str(error)) from None
+
+
+def source(uid: uuid.UUID, sha256: str, beat: Callable[[], None]) -> Path:
+    """The upload as a file of this host, brought here if need be; `beat` is called meanwhile.
+
+    Raises Away, DeliveryError (`no_object` where it is gone).
+    """
+    path = source_path(uid)
+    if bucket.in_use() and not _is_here(path, sha256):
+        with patient():
+            beside(lambda: _fetch(_key(uid, "source"), path, sha256), beat)
+    return path
+
+
+def _is_here(path: Path, sha256: str) -> bool:
+    """Whether a file survived in the cache; it was never synced to disk."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def _fetch(key: str, path: Path, sha256: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with bucket.opened() as opened:
+        opened.fetch(key, path, sha256=sha256)
+
+
+def keep_made(
+    uid: uuid.UUID, fence: int, made: Iterable[Rendition], beat: Callable[[], None]
+) -> None:
+    """Let other hosts deliver what a claim made. Raises Away, DeliveryError."""
+    if bucket.in_use():
+        parcels = [
+            _parcel(_key(uid, f"out.{fence}", each.name), out_dir(uid, fence) / each.name, each)
+            for each in made
+        ]
+        with patient():
+            bucket.put_all(parcels, beat)
+
+
+def _parcel(key: str, path: Path, made: Rendition) -> Parcel:
+    return Parcel(0, bucket.destination(), key, path, made.bytes, made.sha256, _BYTES)
+
+
+def has_made(uid: uuid.UUID, fence: int, names: Iterable[str]) -> bool:
+    """Whether all these renditions of a claim are kept. Raises Away."""
+    here = out_dir(uid, fence)
+    if not bucket.in_use():
+        return all((here / name).is_file() for name in names)
+    folder_key = _key(uid, f"out.{fence}")
+    with patient(), bucket.opened() as opened:
+        there = {each.key for each in opened.entries(folder_key)}
+    return all(f"{folder_key}/{name}" in there for name in names)
+
+
+def bring(uid: uuid.UUID, fence: int, name: str, sha256: str) -> None:
+    """Make sure that a rendition lies in `out_dir`. Raises Unprepared."""
+    path = out_dir(uid, fence) / name
+    if not bucket.in_use():
+        if not path.is_file():
+            raise Unprepared("staging lost the file", gone=True)
+        return
+    if _is_here(path, sha256):
+        return
+    try:
+        _fetch(_key(uid, f"out.{fence}", name), path, sha256)
+    except (DeliveryError, OSError) as error:
+        gone = isinstance(error, DeliveryError) and error.code == "no_object"
+        raise Unprepared(f"staging does not give the file: {error}", gone=gone) from None
+
+
+def bring_all(
+    uid: uuid.UUID,
+    fence: int,
+    made: Iterable[Rendition | RenditionRow],
+    beat: Callable[[], None],
+) -> None:
+    """Make sure that all these lie in `out_dir`; `beat` is called meanwhile. Raises Away,
+    DeliveryError."""
+    if bucket.in_use():
+        for each in made:
+            with patient():
+                beside(partial(bring, uid, fence, each.name, each.sha256), beat)
+
+
+def has_source(uid: uuid.UUID) -> bool:
+    """Whether the upload is kept. Raises Unavailable."""
+    if not bucket.in_use():
+        return source_path(uid).exists()
+    with _refusing(), bucket.opened() as opened:
+        return opened.exists(_key(uid, "source"))
+
+
+# --- what there is
 
 
 def folders() -> Iterator[tuple[uuid.UUID, float]]:
@@ -118,16 +287,43 @@ def folders() -> Iterator[tuple[uuid.UUID, float]]:
                 continue
 
 
+def folders_there() -> dict[uuid.UUID, float]:
+    """The same of the bucket, by the time of the newest object. Raises DeliveryError."""
+    found: dict[uuid.UUID, float] = {}
+    with bucket.opened() as opened:
+        for each in opened.entries(bucket.STAGING):
+            with suppress(ValueError):
+                uid = uuid.UUID(each.key.split("/")[1])
+                found[uid] = max(found.get(uid, 0.0), each.modified.timestamp())
+    return found
+
+
 def free_bytes() -> int:
     """Bytes left for uploads on staging's file system."""
     present = root() if root().exists() else Path(settings.PIXERVE.data_dir)
     return shutil.disk_usage(present).free
 
 
-def _no_room() -> Unavailable:
+def no_room() -> Unavailable:
+    """The refusal where uploads find no place."""
     return Unavailable(
         "staging_full", "there is no room for uploads just now", retry_after=RETRY_AFTER_S
     )
+
+
+def _away() -> Unavailable:
+    return Unavailable(
+        "staging_unavailable", "uploads cannot be kept just now", retry_after=AWAY_RETRY_AFTER_S
+    )
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Trouble with the bucket as a requester hears of it."""
+    try:
+        yield
+    except DeliveryError as error:
+        raise no_room() if error.code == "store_full" else _away() from None
 
 
 def require_room(promised: int = 0) -> None:
@@ -135,115 +331,9 @@ def require_room(promised: int = 0) -> None:
     `promised`, in bytes.
 
     For an upload before its body is read: the jobs that were accepted need what is left, and the
-    database beside them stops at a disk that is really full.
+    database beside them stops at a disk that is really full. The same for a bucket that is away.
     """
+    if bucket.in_use() and bucket.rests():
+        raise _away()
     if free_bytes() - promised < settings.PIXERVE.ready_free_bytes:
-        raise _no_room()
-
-
-@dataclass(frozen=True)
-class Staged:
-    """A finished upload, durable on disk, not yet a job."""
-
-    uid: uuid.UUID
-    upload_name: str
-    sha256: str
-    size: int
-    source_format: str
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def out_of_space(error: OSError) -> Unavailable | None:
-    """The refusal that a full disk becomes; None where `error` is something else."""
-    if error.errno not in _FULL:
-        return None
-    return _no_room()
-
-
-class Incoming:
-    """One upload while it streams in: written, hashed and sniffed in a single pass.
-
-    `write` and `finish` raise PayloadTooLarge, UnsupportedPicture, BadRequest or Unavailable;
-    whoever gets an error calls `abort`.
-    """
-
-    def __init__(self, upload_name: str, *, limit: int) -> None:
-        self.uid = uuid.uuid4()
-        self.upload_name = upload_name
-        self._limit = limit
-        self._hash = hashlib.sha256()
-        self._head = b""
-        self._size = 0
-        self._stream = self._open()
-
-    def _open(self) -> BinaryIO:
-        try:
-            folder(self.uid).mkdir(mode=0o700, parents=True)
-            return source_path(self.uid).open("xb", buffering=0)
-        except OSError as error:
-            _remove(self.uid)
-            raise out_of_space(error) or error from None
-
-    def write(self, chunk: bytes) -> None:
-        """Take the next bytes of the upload."""
-        self._size += len(chunk)
-        if self._size > self._limit:
-            raise PayloadTooLarge(
-                "file_too_large", f"a file may have at most {self._limit} bytes", field="file"
-            )
-        if len(self._head) < SNIFF_BYTES:
-            self._head += chunk[: SNIFF_BYTES - len(self._head)]
-            if len(self._head) == SNIFF_BYTES:
-                self._format()
-        self._hash.update(chunk)
-        try:
-            self._write_all(chunk)
-        except OSError as error:
-            raise out_of_space(error) or error from None
-
-    def _write_all(self, chunk: bytes) -> None:
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[self._stream.write(rest) :]
-
-    def _format(self) -> str:
-        if not self._head:
-            raise BadRequest("empty_file", "the file is empty", field="file")
-        found = sniff(self._head)
-        if found is None:
-            raise UnsupportedPicture(
-                "unsupported_type",
-                "the bytes are not a JPEG, PNG, WebP, AVIF, HEIC, GIF or TIFF picture",
-                field="file",
-            )
-        return found
-
-    def finish(self) -> Staged:
-        """Sync to disk; from here on the upload survives a power cut."""
-        source_format = self._format()
-        try:
-            os.fsync(self._stream.fileno())
-            self._stream.close()
-            _sync_folder(folder(self.uid))
-            _sync_folder(root())
-        except OSError as error:
-            raise out_of_space(error) or error from None
-        return Staged(
-            uid=self.uid,
-            upload_name=self.upload_name,
-            sha256=self._hash.hexdigest(),
-            size=self._size,
-            source_format=source_format,
-        )
-
-    def abort(self) -> None:
-        """Leave nothing behind."""
-        self._stream.close()
-        _remove(self.uid)
+        raise no_room()

@@ -48,6 +48,11 @@ def admit(key: str) -> bool:
     return True
 
 
+def untried(key: str) -> None:
+    """What was admitted could not be sent: the next one is the trial."""
+    StorageHealth.objects.filter(pk=key, trial_at__isnull=False).update(trial_at=None)
+
+
 def close(keys: Iterable[str]) -> None:
     """Let these be tried at once. Rows are locked in the order of `note`."""
     for key in sorted(set(keys)):

@@ -3,6 +3,9 @@
 pixerve.E001  the upload secret is the staff key, or the secret both come from
 pixerve.E002  PIXERVE_JWT_KEYS holds no usable key
 pixerve.E003  a folder cannot be made or written
+pixerve.E004  Redis or a bucket is set, but no database that hosts can share
+pixerve.E005  PIXERVE_SENDFILE with a bucket, whose files the proxy does not have
+pixerve.W002  Redis is set, but no bucket that hosts can share
 pixerve.W001  a PIXERVE_ variable that is no setting
 pixerve.I001  the kernel cannot hold converter children back as it might
 """
@@ -77,6 +80,51 @@ def check_folders(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         Error(f"{name}: {folder}: {reason}", id="pixerve.E003")
         for name, (folder, mode) in folders.items()
         if (reason := _unwritable(folder, mode))
+    ]
+
+
+@register("pixerve")
+def check_database_is_shared(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """SQLite is a file of one host; what others put into the bucket it would never hear of."""
+    config = settings.PIXERVE
+    if not config.has_many_hosts or config.database_url is not None:
+        return []
+    return [
+        Error(
+            "PIXERVE_BROKER_URL and PIXERVE_STAGING_URL are for several hosts, which cannot share"
+            " SQLite.",
+            hint="Set PIXERVE_DATABASE_URL to a PostgreSQL, or neither of the two.",
+            id="pixerve.E004",
+        )
+    ]
+
+
+@register("pixerve")
+def check_staging_is_shared(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """What one host keeps in its data folder, others look for in vain."""
+    if settings.PIXERVE.broker_url is None or settings.PIXERVE.staging is not None:
+        return []
+    return [
+        Warning(
+            "PIXERVE_BROKER_URL is set, but uploads and hosted files stay on this host.",
+            hint="Set PIXERVE_STAGING_URL before you add a second one.",
+            id="pixerve.W002",
+        )
+    ]
+
+
+@register("pixerve")
+def check_sendfile(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    """A proxy can only send what lies on its disk."""
+    if settings.PIXERVE.staging is None or settings.PIXERVE.sendfile == "off":
+        return []
+    return [
+        Error(
+            "PIXERVE_SENDFILE needs files in PIXERVE_SERVE_DIR, but PIXERVE_STAGING_URL puts them"
+            " into a bucket.",
+            hint="Set PIXERVE_STAGING_FILES=redirect to let the bucket send them.",
+            id="pixerve.E005",
+        )
     ]
 
 

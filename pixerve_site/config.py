@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,8 +25,9 @@ from pydantic import (
     ValidationError,
 )
 
+from delivery.destination import Destination
 from encoders.budget import LEAST_MB, default_budget_mb
-from pixerve_site import database
+from pixerve_site import database, shared
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "PIXERVE_"
@@ -99,6 +100,11 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _broker_url(value: SecretStr) -> SecretStr:
+    shared.check_broker(value.get_secret_value())
+    return value
+
+
 Duration = Annotated[int, _scaled(_SECONDS, '"300", "300s", "15m", "12h" or "7d"')]
 Size = Annotated[int, _scaled(_BYTES, '"1048576", "100 MiB" or "2 GiB"')]
 Pixels = Annotated[int, _scaled(_COUNTS, '"100000000" or "100 MP"')]
@@ -144,6 +150,11 @@ class Config(BaseModel):
     max_concurrent_per_subject: int = Field(0, ge=0, le=10_000)
     web_threads: int = Field(32, ge=2, le=512)
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
+    broker_url: Annotated[SecretStr, AfterValidator(_broker_url)] | None = None
+    staging_url: Secret = None
+    staging_access_key: Secret = None
+    staging_secret_key: Secret = None
+    staging_files: Literal["stream", "redirect"] = "stream"
 
     secret_key: Secret = None
     credential_keys: Secret = None
@@ -193,6 +204,20 @@ class Config(BaseModel):
             return database.sqlite(self.data_dir)
         return database.parse(self.database_url.get_secret_value())
 
+    @cached_property
+    def staging(self) -> Destination | None:
+        """The bucket of staging; None for the data folder. Raises ValueError."""
+        if self.staging_url is None:
+            return None
+        keys = (self.staging_access_key, self.staging_secret_key)
+        access, secret = (each.get_secret_value() if each else None for each in keys)
+        return shared.staging(self.staging_url.get_secret_value(), access, secret)
+
+    @property
+    def has_many_hosts(self) -> bool:
+        """Whether something is set that only serves several hosts."""
+        return self.broker_url is not None or self.staging_url is not None
+
     @property
     def request_limit(self) -> int:
         """Bytes one request body may have: what is set, else one file and room for the form."""
@@ -209,11 +234,15 @@ class Config(BaseModel):
 
 SECRET_FIELDS = frozenset(
     {
+        "broker_url",
         "database_url",
         "secret_key",
         "credential_keys",
         "jwt_secret",
         "jwt_keys",
+        "staging_access_key",
+        "staging_secret_key",
+        "staging_url",
         "webhook_secret",
         "webhook_secrets",
     }
@@ -276,6 +305,10 @@ def load(environ: Mapping[str, str]) -> Config:
         config = Config(**fields)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
+    try:
+        _ = config.staging  # it takes three settings together
+    except shared.BadUrl as error:
+        raise ConfigError(f"{PREFIX}STAGING_URL: {error}") from None
     folders: dict[str, Any] = {
         name: (PROJECT_ROOT / folder).resolve()
         for name in ("data_dir", "serve_dir", "fonts_dir")

@@ -18,6 +18,9 @@ from pixerve_site.files import locked
 
 DAILY = "jobs.retention.daily"
 SCHEDULE_NAME = "pixerve daily clean-up"
+SWEEP = "jobs.bucket_sweep.sweep"
+SWEEP_NAME = "pixerve bucket sweep"
+SWEEP_EVERY_MIN = 4
 PASSWORD_FILE = "admin_password"  # noqa: S105 - a file's name
 
 
@@ -46,10 +49,13 @@ def migrate() -> None:
 
 
 def ensure_schedule() -> None:
-    """The daily clean-up, once."""
+    """The daily clean-up, once; with a bucket its sweep, too, which all hosts share."""
     Schedule.objects.get_or_create(
         name=SCHEDULE_NAME, defaults={"func": DAILY, "schedule_type": Schedule.DAILY}
     )
+    if settings.PIXERVE.staging is not None:
+        every = {"schedule_type": Schedule.MINUTES, "minutes": SWEEP_EVERY_MIN}
+        Schedule.objects.update_or_create(name=SWEEP_NAME, defaults={"func": SWEEP, **every})
 
 
 def ensure_admin() -> NewAdmin | None:

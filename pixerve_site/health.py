@@ -15,11 +15,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from delivery.errors import DeliveryError
 from encoders.sandbox import powers
-from jobs import queue, staging, storages
+from jobs import bucket, far_bells, queue, staging, storages
 from jobs.api import auth, schemas
 from pixerve_site import version
 
+BUCKET_ASKED_EVERY_S = 5.0
 STARTED = datetime.now(UTC)
 _started = time.monotonic()
 
@@ -88,7 +90,28 @@ def _check_staging() -> dict[str, Any]:
         free = staging.free_bytes()
     except OSError as error:
         return {"ok": False, "detail": type(error).__name__}
-    return {"ok": free >= limit, "free_bytes": free, "limit_bytes": limit}
+    found = {"ok": free >= limit, "free_bytes": free, "limit_bytes": limit}
+    if bucket.in_use():
+        found["bucket"] = _bucket_answers()
+        found["ok"] = found["ok"] and found["bucket"]
+    return found
+
+
+_asked: tuple[float, bool] = (-BUCKET_ASKED_EVERY_S, False)
+
+
+def _bucket_answers() -> bool:
+    """Whether the bucket is there; asked now and then only, as anybody may ask us."""
+    global _asked  # noqa: PLW0603 - what was heard last
+    if time.monotonic() >= _asked[0] + BUCKET_ASKED_EVERY_S:
+        try:
+            with bucket.opened() as opened:
+                opened.exists(f"{bucket.STAGING}/ready")
+        except DeliveryError:
+            _asked = (time.monotonic(), False)
+        else:
+            _asked = (time.monotonic(), True)
+    return _asked[1]
 
 
 def readiness() -> dict[str, dict[str, Any]]:
@@ -118,6 +141,8 @@ class ReadyzView(APIView):
             answer["checks"] = checks
             # A storage that is down makes this server no less ready: its deliveries wait.
             answer["storages"] = storages.describe() if checks["database"]["ok"] else {}
+            # Without Redis jobs start a second later, no more.
+            answer["redis"] = far_bells.answers()
             answer["sandbox"] = asdict(powers())
         return JsonResponse(answer, status=200 if ready else 503)
 

@@ -1,5 +1,8 @@
 """The secrets of this installation: from the settings, else from 0600 files made on first use.
 
+With several hosts none is made: each host would make its own, and refuse what another signed or
+sealed.
+
 Several processes may start at once on an empty data folder: a key is written to a temp file and
 linked to its name, so exactly one wins and nobody ever reads half a key.
 """
@@ -29,6 +32,25 @@ class Keys:
     credential_keys: tuple[str, ...] = field(repr=False)
     signer: Signer = field(repr=False)
     made: tuple[Path, ...] = ()
+
+
+@dataclass
+class _Files:
+    """The key files of the data folder; `made` names those that were not there."""
+
+    folder: Path
+    may_make: bool
+    made: list[Path] = field(default_factory=list)
+
+    def read(self, name: str, setting: str, make: Callable[[], str]) -> str:
+        """Raises ConfigError where the key is nowhere and must not be made."""
+        path = self.folder / name
+        if not self.may_make and not path.exists():
+            raise ConfigError(
+                f"{setting}: set it, the same on each host; with PIXERVE_BROKER_URL or"
+                f" PIXERVE_STAGING_URL no host makes keys of its own (there is no {path} either)"
+            )
+        return _read_or_make(path, make, self.made)
 
 
 def _read_or_make(path: Path, make: Callable[[], str], made: list[Path]) -> str:
@@ -87,12 +109,11 @@ def _listed(text: str) -> list[str]:
     return text.replace(",", " ").split()
 
 
-def _signer(config: Config, made: list[Path]) -> Signer:
-    path = config.data_dir / "webhook_secret"
+def _signer(config: Config, files: _Files) -> Signer:
     default = (
         config.webhook_secret.get_secret_value()
         if config.webhook_secret
-        else _read_or_make(path, lambda: new_secret() + "\n", made)
+        else files.read("webhook_secret", "PIXERVE_WEBHOOK_SECRET", lambda: new_secret() + "\n")
     )
     endpoints = config.webhook_secrets.get_secret_value() if config.webhook_secrets else "{}"
     return Signer(
@@ -137,12 +158,11 @@ def _pairs(text: str) -> list[tuple[str, list[str]]]:
 
 def load(config: Config) -> Keys:
     """All keys of this installation, made where missing. Raises ConfigError, OSError."""
-    made: list[Path] = []
-    folder = config.data_dir
+    files = _Files(config.data_dir, may_make=not config.has_many_hosts)
     secret_key = (
         config.secret_key.get_secret_value()
         if config.secret_key
-        else _read_or_make(folder / "secret_key", lambda: secrets.token_urlsafe(64), made)
+        else files.read("secret_key", "PIXERVE_SECRET_KEY", lambda: secrets.token_urlsafe(64))
     )
     if config.jwt_secret:
         jwt_secret: str | None = _checked_secret(
@@ -151,22 +171,23 @@ def load(config: Config) -> Keys:
     elif config.jwt_keys:
         jwt_secret = None
     else:
-        path = folder / "jwt.json"
-        text = _read_or_make(
-            path, lambda: json.dumps({"secret": secrets.token_urlsafe(48)}) + "\n", made
-        )
+        path = config.data_dir / "jwt.json"
+        fresh = json.dumps({"secret": secrets.token_urlsafe(48)}) + "\n"
+        text = files.read(path.name, "PIXERVE_JWT_SECRET", lambda: fresh)
         jwt_secret = _checked_secret(_jwt_secret_of(text, path), str(path))
     sealed = (
         config.credential_keys.get_secret_value()
         if config.credential_keys
-        else _read_or_make(folder / "credential_keys", lambda: Fernet.generate_key().decode(), made)
+        else files.read(
+            "credential_keys", "PIXERVE_CREDENTIAL_KEYS", lambda: Fernet.generate_key().decode()
+        )
     )
-    signer = _signer(config, made)
+    signer = _signer(config, files)
     return Keys(
         secret_key=_checked_secret(secret_key.strip(), "PIXERVE_SECRET_KEY"),
         jwt_secret=jwt_secret,
         jwt_keys=config.jwt_keys.get_secret_value() if config.jwt_keys else None,
         credential_keys=_checked_fernet(tuple(_listed(sealed))),
         signer=signer,
-        made=tuple(made),
+        made=tuple(files.made),
     )

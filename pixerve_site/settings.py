@@ -94,7 +94,7 @@ Q_CLUSTER = {
     "save_limit": -1,
     "catch_up": False,
     "guard_cycle": 0.5,
-    "poll": 2,
+    "poll": 1,
     "recycle": 5000,
     "max_rss": 400_000,
     # A worker owns a converter child, which a daemonic process may not have.

@@ -94,7 +94,8 @@ class Answer:
 class Pixerve:
     """A running server. `log` is everything that all its processes printed.
 
-    Only a `measured` one counts for the coverage of the tests.
+    Only a `measured` one counts for the coverage of the tests. It runs all `parts`, unless some are
+    named.
     """
 
     folder: Path
@@ -102,6 +103,7 @@ class Pixerve:
     env: dict[str, str] = field(default_factory=dict)
     measured: bool = False
     process: subprocess.Popen[bytes] | None = None
+    parts: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -149,7 +151,7 @@ class Pixerve:
         )
 
     def start(self, *parts: str) -> None:
-        self.launch(*parts)
+        self.launch(*(parts or self.parts))
         wait_for(self._ready, what=f"the start of Pixerve ({self.folder}/log)")
 
     def launch(self, *parts: str) -> None:
@@ -168,6 +170,8 @@ class Pixerve:
     def _ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"serve ended: {self.log}"
+        if self.parts and "web" not in self.parts:
+            return bool(psutil.Process(self.process.pid).children())
         try:
             return self.get("/health").status == 200
         except OSError:
@@ -274,9 +278,11 @@ def multipart(parts: list[tuple[str, str, bytes]]) -> tuple[bytes, str]:
 
 
 @contextmanager
-def running(folder: Path, *, measured: bool = False, **env: str) -> Iterator[Pixerve]:
+def running(
+    folder: Path, *, measured: bool = False, parts: tuple[str, ...] = (), **env: str
+) -> Iterator[Pixerve]:
     """A Pixerve for the length of a `with`; nothing of it is left behind."""
-    server = Pixerve(folder, free_port(), env, measured)
+    server = Pixerve(folder, free_port(), env, measured, parts=parts)
     server.start()
     try:
         yield server

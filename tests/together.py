@@ -7,7 +7,13 @@ from xdist.scheduler import LoadFileScheduling
 
 _ACCEPTANCE = "tests/acceptance/test_"
 _TOGETHER = {
-    "one Ceph": ("tests/delivery/backends/test_s3.py", "tests/delivery/backends/test_s3_faults.py"),
+    "one Ceph": (
+        f"{_ACCEPTANCE}many_hosts.py",
+        "tests/delivery/backends/test_s3.py",
+        "tests/delivery/backends/test_s3_bucket.py",
+        "tests/delivery/backends/test_s3_faults.py",
+        "tests/jobs/test_bucket.py",
+    ),
     "the server with one worker": (
         f"{_ACCEPTANCE}callbacks.py",
         f"{_ACCEPTANCE}duplicates.py",

@@ -39,6 +39,8 @@ from delivery.errors import DeliveryError
 
 MULTIPART_ABOVE = 16 << 20
 PART_SIZE = 8 << 20
+SHA256_NAME = "sha256"
+"""Each object says the SHA-256 of its bytes in hex, as x-amz-meta-sha256."""
 _BLOCK = 1 << 18
 
 
@@ -193,12 +195,13 @@ def _from_base64(text: str) -> str:
 
 def _parameters(
     options: S3Options, found: Digests, media_type: str, cache_control: str | None
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Of one object, by boto3's names; those without a value are left out."""
     in_one = options.sends_sha256 and not found.parts
     wanted = {
         "ContentType": media_type,
         "CacheControl": options.cache_control or cache_control,
+        "Metadata": {SHA256_NAME: found.sha256},
         "StorageClass": options.storage_class,
         "ServerSideEncryption": options.sse,
         "SSEKMSKeyId": options.sse_kms_key_id,

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParserError
 
 from jobs.errors import BadRequest, PayloadTooLarge, Refused, UnsupportedPicture
-from jobs.staging import Incoming, Staged
+from jobs.incoming import Incoming, Staged
 
 FIELD = "file"
 CHUNK = 64 * 1024  # as gunicorn reads from the socket, and why: pixerve_site.gunicorn

@@ -90,7 +90,7 @@ def test_a_file_is_private_before_it_appears(api: Api) -> None:
     """Between the rename and the commit of the job a reader must not get it either."""
     api.accepted(token=upload_token(PRIVATE))
     job = Job.objects.get()
-    outcomes.hide(job, ["x.jpg"])
+    outcomes.announce(job, ["x.jpg"], private=True)
     path = Path(settings.PIXERVE.serve_dir) / "x.jpg"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"bytes")

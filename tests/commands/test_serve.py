@@ -397,3 +397,13 @@ def test_the_port_is_free_after_the_stop(again: Pixerve) -> None:
     with socket.create_server(("127.0.0.1", again.port)):
         pass
     assert family(again) == []
+
+
+def test_a_second_host_without_keys_does_not_start(tmp_path: Path) -> None:
+    env = {"PIXERVE_BROKER_URL": "redis://:hush@127.0.0.1:1/0"}
+    ended = Pixerve(tmp_path, free_port(), env).manage("serve")
+    assert ended.returncode != 0
+    assert "PIXERVE_SECRET_KEY: set it, the same on each host" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert "hush" not in ended.stderr
+    assert not [*tmp_path.rglob("secret_key")]

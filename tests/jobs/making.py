@@ -5,8 +5,8 @@ from typing import Any
 from django.utils import timezone
 
 from jobs import intake, spec, transitions
+from jobs.incoming import Incoming, Staged
 from jobs.models import Callback, Event, Job
-from jobs.staging import Incoming, Staged
 from tests.server import IMAGES
 
 DOT = (IMAGES / "pst_s01n3p01.png").read_bytes()

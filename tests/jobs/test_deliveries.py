@@ -452,7 +452,9 @@ def test_staging_that_lost_a_parked_jobs_renditions(folders: Path) -> None:
     mend(bad)
     for each in staging.out_dir(job.uid, job.made_by).iterdir():
         each.unlink()
-    Postman().send_due()
+    postman = Postman()
+    postman.send_due()
+    postman.close()
     assert Job.objects.get().state == "pending"
     pipeline.wake()
     send_all(Postman(), lambda: Job.objects.get().state == "completed")
@@ -479,3 +481,18 @@ def test_what_a_stopping_cluster_did_not_start_is_the_clerks(
     assert states() == {"one": {"waiting"}}
     assert Delivery.objects.filter(state=DeliveryState.SENDING).count() == 0
     send_all(Postman(), lambda: Job.objects.get().state == "completed")
+
+
+def test_a_clerk_says_that_it_is_still_at_it(folders: Path) -> None:
+    """One on another host cannot see it, and takes over from one that says nothing for a minute."""
+    bad = storage(folders, "bad")
+    break_it(bad)
+    job = deliver_to("bad")
+    first = deliveries.of(job).order_by("id")[0]
+    assert deliveries_due.claim(first, "elsewhere/1/1")
+    assert first.pk not in deliveries_due.due().values_list("pk", flat=True)
+    Delivery.objects.update(next_at=timezone.now())
+    assert deliveries_due.hold([first], "somebody/else/1") == 0
+    assert first.pk in deliveries_due.due().values_list("pk", flat=True)
+    assert deliveries_due.hold([first], "elsewhere/1/1") == 1
+    assert first.pk not in deliveries_due.due().values_list("pk", flat=True)

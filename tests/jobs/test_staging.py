@@ -12,7 +12,7 @@ from django.conf import settings
 
 from jobs import staging
 from jobs.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedPicture
-from jobs.staging import Incoming
+from jobs.incoming import Incoming
 from tests.api.caller import Api, assert_problem, staged_folders, upload_token
 from tests.jobs.making import DOT, HOPPER, picture, stage
 

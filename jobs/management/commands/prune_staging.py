@@ -1,10 +1,11 @@
-"""`manage.py prune_staging [--dry-run]`: remove staging folders that no job needs."""
+"""`manage.py prune_staging [--dry-run]`: remove what no job needs from staging, here and in the
+bucket."""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from jobs import retention
+from jobs import bucket_sweep, retention
 
 
 class Command(BaseCommand):
@@ -21,8 +22,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        count = retention.prune_staging(
-            dry_run=options["dry_run"], min_age_s=float(options["min_age"])
-        )
+        how = {"dry_run": options["dry_run"], "min_age_s": float(options["min_age"])}
+        count = retention.prune_staging(**how) + bucket_sweep.sweep(**how)
         verb = "would remove" if options["dry_run"] else "removed"
         self.stdout.write(f"{verb} {count} orphaned staging folders")

@@ -23,9 +23,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ceph.Ceph]:
         yield found
 
 
-@pytest.fixture(scope="session")
-def client(gateway: ceph.Ceph) -> Any:
-    """boto3's own client, to look into the store behind Pixerve's back."""
+def make_client(gateway: ceph.Ceph) -> Any:
+    """boto3's own client of a new gateway."""
     found = boto3.client(
         "s3",
         endpoint_url=gateway.endpoint,
@@ -40,6 +39,12 @@ def client(gateway: ceph.Ceph) -> Any:
     upload = found.create_multipart_upload(Bucket="first", Key="parts")
     found.abort_multipart_upload(Bucket="first", Key="parts", UploadId=upload["UploadId"])
     return found
+
+
+@pytest.fixture(scope="session")
+def client(gateway: ceph.Ceph) -> Any:
+    """To look into the store behind Pixerve's back."""
+    return make_client(gateway)
 
 
 @pytest.fixture
