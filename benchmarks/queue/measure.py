@@ -13,9 +13,9 @@ from django.db import connection
 from django.db.models import Model
 
 from jobs import intake, outcomes, queue, spec, transitions
+from jobs.incoming import Staged
 from jobs.models import Job, Reference
 from jobs.outcomes import Product
-from jobs.staging import Staged
 
 ROWS = (100, 1_000, 10_000, 100_000, 1_000_000)
 BACKLOG = 50
