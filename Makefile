@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz lint format lock bench bench-engine clean
+.PHONY: help serve test faults-short fuzz lint format lock bench bench-engine clean
 
 PYTHON_IN_VENV := .venv/bin/python
 
@@ -26,22 +26,26 @@ step -m mypy
 endef
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: ## Install what is missing, then run everything on this machine (Ctrl-C stops it)
 	@deploy/bootstrap.sh serve
 	@exec $(PYTHON_IN_VENV) manage.py serve
 
-test: ## Install what is missing, then check style, types, migrations, settings and run every test
+test: ## Install what is missing, then check style, types, migrations, settings and behaviour
 	@deploy/bootstrap.sh test
 	@$(ISOLATE); $(LINT); \
 	step manage.py makemigrations --check --dry-run; \
 	( export PIXERVE_PUBLIC_URL=https://pixerve.example; \
 	    step manage.py check --deploy --fail-level WARNING ); \
-	step -m coverage run -m pytest $(SIDE_BY_SIDE); \
+	step -m coverage run -m pytest -m "not faults" $(SIDE_BY_SIDE); \
 	step -m coverage run -m pytest -p tests.on_postgres $(SIDE_BY_SIDE); \
 	step -m coverage combine --quiet; \
 	step -m coverage report
+
+faults-short: ## Kill processes, whole hosts, databases and storages in the middle of work: every job ends once and right
+	@deploy/bootstrap.sh test
+	@$(ISOLATE); step -m pytest -m faults $(SIDE_BY_SIDE)
 
 fuzz: ## Give broken input to everything that reads strangers' bytes, for ten minutes (FUZZ_SECONDS=)
 	@deploy/bootstrap.sh test

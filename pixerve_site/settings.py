@@ -94,7 +94,8 @@ Q_CLUSTER = {
     "save_limit": -1,
     "catch_up": False,
     "guard_cycle": 0.5,
-    "poll": 1,
+    # Where there are other hosts, a ring of theirs may not be heard.
+    "poll": 2 if PIXERVE.database["ENGINE"].endswith("sqlite3") else 1,
     "recycle": 5000,
     "max_rss": 400_000,
     # A worker owns a converter child, which a daemonic process may not have.

@@ -8,7 +8,6 @@ from xdist.scheduler import LoadFileScheduling
 _ACCEPTANCE = "tests/acceptance/test_"
 _TOGETHER = {
     "one Ceph": (
-        f"{_ACCEPTANCE}many_hosts.py",
         "tests/delivery/backends/test_s3.py",
         "tests/delivery/backends/test_s3_bucket.py",
         "tests/delivery/backends/test_s3_faults.py",

@@ -20,6 +20,8 @@ from tests.delivery.backends.test_sftp import Folder, folder, sshd
 from tests.peers.faults import Fault, FaultyProxy
 from tests.server import Pixerve, make_token, multipart, running, wait_for
 
+pytestmark = pytest.mark.faults
+
 __all__ = ["bucket", "client", "folder", "gateway", "google", "place", "proxy", "sshd"]
 CANARY = "canary-9c41-never-to-be-seen"
 

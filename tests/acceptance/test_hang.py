@@ -20,6 +20,8 @@ from tests.acceptance.evidence import (
 )
 from tests.server import Pixerve, wait_for
 
+pytestmark = pytest.mark.faults
+
 
 def new_cluster(server: Pixerve, before: Cast) -> None:
     wait_for(lambda: not before.cluster.is_running(), within_s=60, what="the end of the old one")

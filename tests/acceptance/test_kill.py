@@ -26,6 +26,8 @@ from tests.acceptance.evidence import (
 )
 from tests.server import Pixerve, running, wait_for
 
+pytestmark = pytest.mark.faults
+
 WORKERS = 2
 
 

@@ -28,7 +28,10 @@ from tests.peers import postgres
 from tests.peers.postgres import Postgres
 from tests.server import EXAMPLE_JOB, Answer, Pixerve, free_port, make_token, running, wait_for
 
-pytestmark = pytest.mark.skipif(postgres.missing() is not None, reason=str(postgres.missing()))
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.skipif(postgres.missing() is not None, reason=str(postgres.missing())),
+]
 
 WORKERS = 2
 UPLOADS = 20
