@@ -21,6 +21,7 @@ from jobs import (
     intake,
     leases,
     lifecycle,
+    locks,
     outages,
     outcomes,
     retention,
@@ -254,11 +255,12 @@ def test_a_job_that_is_replayed_beside_pruning_stays(others: ThreadPoolExecutor)
 def test_hosts_that_start_at_once_make_what_is_missing_one_after_the_other(
     others: ThreadPoolExecutor,
 ) -> None:
+    # Each has a data folder, and its lock, of its own; they share the database's.
     def start() -> None:
-        with first_run.alone():
+        with locks.alone(locks.Lock.START):
             first_run.ensure_schedule()
 
-    with first_run.alone():
+    with locks.alone(locks.Lock.START):
         second = beside(others, start)
         wait_until_waiting()
         first_run.ensure_schedule()
