@@ -1,5 +1,6 @@
 """What the stores of buckets share, whoever's library talks to them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar, Generic, Protocol, TypeVar
@@ -22,7 +23,7 @@ class BucketOptions(Protocol):
 B = TypeVar("B", bound=BucketOptions)
 
 
-class BucketStore(OpenStore, Generic[B]):
+class BucketStore(OpenStore, ABC, Generic[B]):
     """One bucket, in one thread."""
 
     #: What the library raises.
@@ -52,11 +53,11 @@ class BucketStore(OpenStore, Generic[B]):
         except self.errors as error:
             raise self._in_words(error) from None
 
-    def _in_words(self, error: Exception) -> DeliveryError:
-        raise NotImplementedError
+    @abstractmethod
+    def _in_words(self, error: Exception) -> DeliveryError: ...
 
-    def _lasting_url(self, name: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _lasting_url(self, name: str) -> str: ...
 
-    def _signed_url(self, name: str, expires_s: int) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _signed_url(self, name: str, expires_s: int) -> str: ...
