@@ -43,5 +43,5 @@ class TogetherScheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        stack = re.match(r"tests/faults/.*\[(embedded|shared)\b", nodeid)
+        stack = re.match(r"tests/faults/.*\[.*\b(embedded|shared)\b", nodeid)
         return f"faults, {stack[1]}" if stack else _GROUP_OF.get(file, file)

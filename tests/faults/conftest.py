@@ -38,5 +38,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         both = [(stack, cell) for stack in plan.STACKS for cell in plan.cells(stack)]
         ids = [f"{stack}-{cell}" for stack, cell in both]
         metafunc.parametrize("stack, cell", both, ids=ids, indirect=["stack"], scope="session")
-    elif "stack" in metafunc.fixturenames:
+    elif "stack" in metafunc.fixturenames and not _is_chosen(metafunc):
         metafunc.parametrize("stack", plan.STACKS, indirect=True, scope="session")
+
+
+def _is_chosen(metafunc: pytest.Metafunc) -> bool:
+    """Whether the test itself says which stack it is for."""
+    marks = metafunc.definition.iter_markers("parametrize")
+    return any(mark.args[0] == "stack" for mark in marks)

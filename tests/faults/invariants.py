@@ -32,9 +32,14 @@ def check(
     *,
     silent_s: float = SILENT_S,
     gone: Sequence[psutil.Process] = (),
+    refuses: bool = False,
 ) -> None:
     """Wait until all is well, and judge. `struck` is when the fault was done, or, if it is one that
-    has to pass first, when it was over (monotonic seconds). `gone` were killed."""
+    has to pass first, when it was over (monotonic seconds). `gone` were killed. With `refuses` some
+    uploads may have got a 503 that says when to come again."""
+    for answer in work.refused:
+        assert refuses, answer
+        assert (answer.status, "Retry-After" in answer.headers) == (503, True), answer
     trouble = _settle(work, {each.pid for each in gone})
     verdict = _judge(work, struck, time.monotonic())
     table.note(record, verdict)
@@ -60,12 +65,10 @@ def _settle(work: Work, gone: set[int]) -> str:
 def _settled(work: Work) -> bool:
     try:
         _ask_for_unanswered(work)
-        ended = {each["data"]["hash"]: each for each in events(work)}
+        told = {each["job_id"] for each in events(work) if _is_told(each)}
     except OSError:
         return False
-    return not work.unanswered and all(
-        name in ended and _is_told(ended[name]) for name in work.taken
-    )
+    return not work.unanswered and work.taken.keys() <= told
 
 
 def _ask_for_unanswered(work: Work) -> None:
@@ -73,7 +76,7 @@ def _ask_for_unanswered(work: Work) -> None:
     for sha256 in list(work.unanswered):
         answer = work.stack.server.get(f"/status?hash={sha256}", token=work.token)
         if answer.status == 200:
-            work.taken[answer.json()["hash"]] = answer.json()
+            work.note(answer.json())
         if answer.status in {200, 404}:
             work.unanswered.remove(sha256)
 
@@ -89,35 +92,42 @@ def _is_told(event: dict[str, Any]) -> bool:
 
 
 def _judge(work: Work, since: float, recovered: float) -> Verdict:
-    ends = Counter(each["data"]["hash"] for each in events(work))
-    told: dict[str, set[str]] = {}
-    for call in list(work.stack.receiver.calls):
-        told.setdefault(call.json()["hash"], set()).add(call.id)
+    ends = events(work)
+    count = Counter(each["job_id"] for each in ends)
+    told = {call.id for call in list(work.stack.receiver.calls)}
+    untold = {each["job_id"] for each in ends if each["message_id"] not in told}
     return Verdict(
         stack=work.stack.name,
         row=work.row,
         uploads=len(work.taken),
-        lost=sum(name not in ends or name not in told for name in work.taken),
-        doubled=sum(ends[name] > 1 or len(told.get(name, ())) > 1 for name in work.taken),
+        lost=sum(uid not in count or uid in untold for uid in work.taken),
+        doubled=sum(count[uid] > 1 for uid in work.taken) + len(_strange_calls(work, ends)),
         recovery_s=round(recovered - since, 2),
         silent_s=round(work.stack.prober.longest(since), 2),
         wrong=(*_wrong_files(work), *_wrong_records(work)),
     )
 
 
+def _strange_calls(work: Work, ends: list[dict[str, Any]]) -> set[str]:
+    """Ids under which this run's jobs were told, and which are those of no end."""
+    hashes = {each["hash"] for each in work.taken.values()}
+    ids = {call.id for call in list(work.stack.receiver.calls) if call.json()["hash"] in hashes}
+    return ids - {each["message_id"] for each in ends}
+
+
 def _wrong_files(work: Work) -> list[str]:
     found: list[str] = []
     hosted: dict[str, str] = {}
     delivered: dict[str, str] = {}
-    for name, taken in work.taken.items():
-        shown = work.stack.server.status(name, work.token)
+    for taken in work.taken.values():
+        shown = work.stack.server.status(taken["hash"], work.token)
         if shown["state"] not in work.ends:
-            found.append(f"{name} is {shown['state']}: {shown.get('error')}")
+            found.append(f"{taken['hash']} is {shown['state']}: {shown.get('error')}")
         if shown["state"] != "completed":
             continue
         files = {each["name"]: each["sha256"] for each in shown["files"]}
         if sorted(files) != sorted(taken.get("expected_files", files)):
-            found.append(f"{name} has other files: {sorted(files)}")
+            found.append(f"{taken['hash']} has other files: {sorted(files)}")
         hosted |= files
         delivered |= files if shown.get("deliveries") else {}
     found += _differences("hosted", work.stack.hosted.below(work.name), hosted)

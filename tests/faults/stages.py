@@ -119,8 +119,8 @@ def committed(work: Work, wants: Wants) -> Iterator[str | None]:
     """The outcome is written, and the clerk, who would tell it, stands still."""
     with _stopped(cast(work.stack.server, workers=WORKERS).clerk):
         work.quick()
-        [name] = work.taken
-        ended = work.stack.server.wait_end(name, work.token)
+        [taken] = work.taken.values()
+        ended = work.stack.server.wait_end(taken["hash"], work.token)
         assert ended["state"] == "completed", ended
         uid = work.busy() if wants.busy else None
         work.pause(0.5)
@@ -134,9 +134,9 @@ def unmarked(work: Work, wants: Wants) -> Iterator[str | None]:
     receiver.gate.clear()
     try:
         work.quick()
-        [name] = work.taken
+        [taken] = work.taken.values()
         wait_for(
-            lambda: any(call.json()["hash"] == name for call in list(receiver.calls)),
+            lambda: any(call.json()["hash"] == taken["hash"] for call in list(receiver.calls)),
             what="a callback",
         )
         uid = work.busy() if wants.busy else None

@@ -3,8 +3,12 @@
 import hashlib
 import io
 import random
+import threading
 import time
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -39,7 +43,8 @@ def wide(mark: str) -> bytes:
 
 
 class Work:
-    """Everything that one run uploads; `taken` by reference, as it was answered."""
+    """Everything that one run uploads; `taken` by job id, as it was answered. Threads may share
+    it."""
 
     def __init__(self, stack: Stack, row: str, moments: random.Random) -> None:
         self.stack = stack
@@ -70,11 +75,17 @@ class Work:
         except OSError:
             self.unanswered.append(sha256)
             return ""
-        if answer.status != 202:
-            self.refused.append(answer)
-            return ""
-        self.taken[answer.json()["hash"]] = answer.json()
-        return str(answer.json()["job_id"]).replace("-", "")
+        if answer.status == 202:
+            return self.note(answer.json())
+        self.refused.append(answer)
+        if answer.json().get("code") == "database_unavailable":
+            self.unanswered.append(sha256)  # which may have gone away at COMMIT
+        return ""
+
+    def note(self, taken: dict[str, Any]) -> str:
+        """Remember a job that is there; its id without dashes, as the tables have it."""
+        self.taken[taken["job_id"]] = taken
+        return str(taken["job_id"]).replace("-", "")
 
     def quick(self, *, stored: bool = False) -> str:
         return self.upload(another(SMALL, uuid.uuid4().hex), QUICK, stored=stored)
@@ -89,6 +100,26 @@ class Work:
         """One whose original, of some megabytes, is delivered too."""
         picture = another(SMALL, uuid.uuid4().hex, size=LARGE_BYTES)
         return self.upload(picture, {**QUICK, "keepOriginal": True}, stored=True)
+
+    @contextmanager
+    def load(self, count: int, at_once: int = 4) -> Iterator[None]:
+        """Uploads of all kinds, side by side: a few before a `with` begins, the others in it."""
+        begun = threading.Semaphore(0)
+
+        def upload(number: int) -> None:
+            begun.release()
+            if number % 8 == 0:
+                self.slow(stored=number % 16 == 0)
+            else:
+                self.quick(stored=number % 3 == 0)
+
+        with ThreadPoolExecutor(at_once) as pool:
+            found = [pool.submit(upload, number) for number in range(count)]
+            for _ in range(2 * at_once):
+                assert begun.acquire(timeout=60)
+            yield
+            for each in found:
+                each.result(120)
 
     def busy(self) -> str:
         """A slow job that a worker works on."""
