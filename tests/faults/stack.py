@@ -107,14 +107,17 @@ class Stack:
         return {str(each) for each in (self.server.data / "staging").glob("*/source")}
 
     def leftovers(self) -> list[str]:
-        """All that is begun or staged, anywhere, but the folder of the cluster that runs."""
-        data = self.server.data
-        staging = [str(each) for each in (data / "staging").iterdir()]
-        staging += [str(each) for each in (data / "run" / "work").glob("*/*")]
-        staging += [str(each) for each in (data / "run" / "work").iterdir()][1:]
+        """All that is begun or staged, anywhere."""
+        staging = [str(each) for each in (self.server.data / "staging").iterdir()]
         there = self.staged.keys(f"{hosts.PREFIX}/staging/") if self.staged else []
-        begun = self.staged.leftovers() if self.staged else []
-        return [*staging, *there, *begun, *self.delivered.leftovers(), *self.hosted.leftovers()]
+        begun = [*self.delivered.leftovers(), *self.hosted.leftovers()]
+        return [*staging, *there, *begun, *self._scratch()]
+
+    def _scratch(self) -> list[str]:
+        """Folders of converter children that live no more."""
+        used = {each.cwd() for each in self.server.processes().values()}
+        scratch = (self.server.data / "run" / "work").glob("*/*")
+        return [str(each) for each in scratch if str(each) not in used]
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -55,27 +55,38 @@ def faketime() -> str | None:
     return str(found) if found else None
 
 
+# In the version of Debian 12 a library that leaves measured time alone breaks Python's sleep.
+_SLEEP = """
+import select
+import time
+
+time.sleep = lambda seconds: select.select([], [], [], seconds) and None
+"""
+
+
 class Clock:
     """The clock on the wall of the processes that have `settings` in their environment. Only that
-    one jumps: time that is measured goes on as it does."""
+    one jumps: time that is measured goes on as it does. Its files are in `folder`."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(_SLEEP)
         self.set(0)
 
     def set(self, offset_s: int) -> None:
         """Let it differ from the real one by so many seconds from now on."""
-        new = self._file.with_suffix(".new")
+        new = self._folder / "new"
         new.write_text(f"{offset_s:+d}\n")
-        new.replace(self._file)
+        new.replace(self._folder / "offset")
 
     @property
     def settings(self) -> dict[str, str]:
         return {
             "LD_PRELOAD": faketime() or "",
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
+            "PYTHONPATH": str(self._folder),
+            "FAKETIME_TIMESTAMP_FILE": str(self._folder / "offset"),
+            "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
         }
