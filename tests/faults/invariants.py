@@ -8,6 +8,7 @@ nothing is left behind (I3) is looked at once, when all strikes are over.
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -23,6 +24,7 @@ LONGEST_S = 90.0
 RECOVERY_S = 60.0
 SILENT_S = 1.0
 RESTART_S = 5.0
+SWEPT_S = 120.0
 
 
 def check(
@@ -104,7 +106,7 @@ def _judge(work: Work, since: float, recovered: float) -> Verdict:
         doubled=sum(count[uid] > 1 for uid in work.taken) + len(_strange_calls(work, ends)),
         recovery_s=round(recovered - since, 2),
         silent_s=round(work.stack.prober.longest(since), 2),
-        wrong=(*_wrong_files(work), *_wrong_records(work)),
+        wrong=(*_wrong_in_the_end(work), *_wrong_records(work)),
     )
 
 
@@ -113,6 +115,14 @@ def _strange_calls(work: Work, ends: list[dict[str, Any]]) -> set[str]:
     hashes = {each["hash"] for each in work.taken.values()}
     ids = {call.id for call in list(work.stack.receiver.calls) if call.json()["hash"] in hashes}
     return ids - {each["message_id"] for each in ends}
+
+
+def _wrong_in_the_end(work: Work) -> list[str]:
+    """What a cancelled job had put into the bucket is swept in a while."""
+    if "cancelled" in work.ends:
+        with suppress(AssertionError):
+            wait_for(lambda: not _wrong_files(work), within_s=SWEPT_S, every_s=1.0)
+    return _wrong_files(work)
 
 
 def _wrong_files(work: Work) -> list[str]:

@@ -36,7 +36,8 @@ def _company(work: Work, wants: Wants) -> None:
 
 
 @contextmanager
-def _stopped(process: psutil.Process) -> Iterator[None]:
+def stopped(process: psutil.Process) -> Iterator[None]:
+    """It does nothing for the length of a `with`."""
     process.suspend()
     try:
         yield
@@ -54,7 +55,7 @@ def staged(work: Work, wants: Wants) -> Iterator[str | None]:
     with ThreadPoolExecutor(1) as pool:
         with stack.locked():
             answer = pool.submit(work.upload, picture, QUICK)
-            wait_for(lambda: stack.sources() - before, what="a staged upload")
+            wait_for(lambda: stack.sources() - before, within_s=60, what="a staged upload")
             work.pause(0.5)
             yield uid
         answer.result(60)
@@ -64,7 +65,7 @@ def staged(work: Work, wants: Wants) -> Iterator[str | None]:
 def waiting(work: Work, wants: Wants) -> Iterator[str | None]:
     """Behind busy workers; before idle ones that hear of nothing."""
     if wants.idle:
-        with _stopped(cast(work.stack.server, workers=WORKERS).pusher):
+        with stopped(cast(work.stack.server, workers=WORKERS).pusher):
             for _ in range(3):
                 work.quick()
             work.pause(0.5)
@@ -106,7 +107,7 @@ def delivering(work: Work, wants: Wants) -> Iterator[str | None]:
     wire.hold_after(work.moments.choice([0, 2_000, 100_000, 6_000_000]))
     try:
         uid = work.large()
-        wait_for(wire.holds.is_set, what="a delivery")
+        wait_for(wire.holds.is_set, within_s=60, what="a delivery")
         _company(work, wants)
         work.pause(0.5)
         yield uid
@@ -117,7 +118,7 @@ def delivering(work: Work, wants: Wants) -> Iterator[str | None]:
 @contextmanager
 def committed(work: Work, wants: Wants) -> Iterator[str | None]:
     """The outcome is written, and the clerk, who would tell it, stands still."""
-    with _stopped(cast(work.stack.server, workers=WORKERS).clerk):
+    with stopped(cast(work.stack.server, workers=WORKERS).clerk):
         work.quick()
         [taken] = work.taken.values()
         ended = work.stack.server.wait_end(taken["hash"], work.token)
