@@ -117,8 +117,7 @@ class Clerk:
         self._postman = Postman()
         self._reaper = leases.Reaper()
         self._watchdog = Watchdog()
-        self._clock = clocks.Watch()
-        self._jumped = 0.0
+        self._clock = clocks.Follower()
         self._next_watch = 0.0
         self._next_sweep = 0.0
 
@@ -142,7 +141,7 @@ class Clerk:
 
     def tick(self) -> None:
         """Everything that is due now."""
-        self._follow_clock()
+        self._clock.follow()
         self._sender.send_due()
         self._postman.send_due()
         reap(self._reaper)
@@ -153,10 +152,3 @@ class Clerk:
             self._next_sweep = time.monotonic() + SWEEP_EVERY_S
             retention.keep_within_budget()
             retention.sweep_staging()
-
-    def _follow_clock(self) -> None:
-        """Before anything is done by it; what the database does not take now, it is given again."""
-        self._jumped += self._clock.look()
-        if self._jumped:
-            clocks.move(self._jumped, leases.myself())
-            self._jumped = 0.0

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from jobs import clocks
 from jobs.clerk import Clerk
-from jobs.clocks import Watch
+from jobs.clocks import Follower, Watch
 from jobs.models import CallbackState, Delivery, DeliveryState, Job, StorageHealth
 from tests.jobs.making import make_job, owe, picture, put_in_state
 
@@ -74,7 +74,7 @@ def test_the_clerk_follows_the_clock() -> None:
     """It sees the jump before it does anything by the new time."""
     wall = [time.time() - BACK_S]
     clerk = Clerk()
-    clerk._clock = Watch(lambda: wall[0], lambda: 0.0)
+    clerk._clock = Follower(Watch(lambda: wall[0], lambda: 0.0))
     callback = owe(make_job(), next_at=timezone.now() + timedelta(seconds=700))
     wall[0] += BACK_S
     clerk.tick()
