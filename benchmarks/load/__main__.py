@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.load import rows, suite, two_hosts
-from benchmarks.load.pictures import distinct
+from benchmarks.load.pictures import variants_of
 from benchmarks.load.report import Report
 from benchmarks.load.stacks import NAMES, STACKS, missing, stack
 from benchmarks.load.watch import say
@@ -44,8 +44,7 @@ def by_rows(uploads: int, most: int, report: Report) -> None:
         if not missing(name):
             report.say(f"{NAMES[name]}: by the size of the job table")
             each = max(5, min(300, uploads // 10))
-            picture = partial(distinct, small)
-            rows.compare(name, picture, each, report, (rows.ROWS[0], most))
+            rows.compare(name, variants_of(small), each, report, (rows.ROWS[0], most))
 
 
 def main() -> None:

@@ -25,9 +25,9 @@ _GROWN_WITHIN_S = 1800
 _JOB = {"formats": {"jpg": {"sizes": [[64]]}}, "directHost": True}
 
 
-def grow(server: Pixerve, jobs: int) -> None:
-    """Bring its tables to so many jobs, with all that ended ones leave there."""
-    command = f"from benchmarks.queue.fill import grow; grow({jobs})"
+def in_tables(server: Pixerve, call: str) -> None:
+    """Call a function of `benchmarks.queue.fill` in a process that has this server's database."""
+    command = f"from benchmarks.queue import fill; fill.{call}"
     subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), "shell", "-v0", "-c", command],
         check=True,
@@ -48,7 +48,7 @@ def compare(
             folder = Path(all_of_them.enter_context(tempfile.TemporaryDirectory(prefix="pixerve-")))
             servers.append(all_of_them.enter_context(stack(name, folder)))
             say(f"    filling a table with {count:,} jobs")
-            grow(servers[-1], count)
+            in_tables(servers[-1], f"grow({count})")
         rates: list[list[float]] = [[], []]
         found: list[list[Cost]] = [[], []]
         for round_ in range(ROUNDS + 1):

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accounting import on_cores
 from tests.peers import postgres
 from tests.server import IMAGES, Pixerve, make_token, running
 
@@ -22,6 +23,24 @@ def missing(name: str) -> str | None:
 def workers() -> int:
     """One for each core that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def two_cores() -> tuple[int, int]:
+    """One for the server and another one for the client; the same where there is but one."""
+    mine = sorted(os.sched_getaffinity(0))
+    return mine[0], mine[-1]
+
+
+@contextmanager
+def held_to(
+    core: int, folder: Path, *, parts: tuple[str, ...] = (), **env: Any
+) -> Iterator[Pixerve]:
+    """A server with one worker, all of it on this core."""
+    with ExitStack() as stack:
+        with on_cores({core}):
+            env = {"PIXERVE_MAX_WORKERS": "1"} | env
+            server = stack.enter_context(running(folder, parts=parts, **env))
+        yield server
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from benchmarks.accounting import ENGINE, PEERS, ours
 from benchmarks.load.fairness import VISITS
-from benchmarks.load.pictures import distinct, mixed, sized
+from benchmarks.load.pictures import mixed, sized, variants_of
 from benchmarks.load.report import Report, describe
 from benchmarks.load.run import Outcome, measure
 from benchmarks.load.stacks import workers
@@ -25,7 +25,7 @@ def burst(server: Pixerve, where: str, uploads: int, report: Report) -> None:
     report.say(f"{where}: {uploads} uploads of mixed sizes at concurrency {CONCURRENCY}")
     small = (IMAGES / "pil_hopper.jpg").read_bytes()
     visits = range(_STRANGERS_FROM, _STRANGERS_FROM + min(VISITS, max(1, uploads // 10)))
-    strangers = (lambda number: distinct(small, number)), visits
+    strangers = variants_of(small), visits
     found = measure(server, EXAMPLE_JOB, mixed(), range(uploads), CONCURRENCY, strangers=strangers)
     _show(found, report)
     _judge_all(found, where, uploads, report)

@@ -24,7 +24,7 @@ from benchmarks.load import suite
 from benchmarks.load.client import upload_all
 from benchmarks.load.pictures import sized
 from benchmarks.load.report import Report, costs
-from benchmarks.load.stacks import workers
+from benchmarks.load.stacks import held_to, workers
 from benchmarks.load.watch import Gate, Watch, say
 from tests.acceptance import hosts
 from tests.delivery.backends.conftest import make_client
@@ -112,7 +112,6 @@ class Site:
         with closing(Watch(self.web, jobs)) as watch, ExitStack() as stack:
             self.stage(jobs)
             servers = [stack.enter_context(self._host(core)) for core in cores]
-            # Hosts of an earlier round had logs of their own in other folders.
             wait_for(
                 lambda: all(each.log.count(" completed") >= _WARM for each in servers),
                 within_s=120,
@@ -126,12 +125,11 @@ class Site:
 
     @contextmanager
     def _host(self, core: int) -> Iterator[Pixerve]:
-        with ExitStack() as stack:
-            place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.folder)))
-            with on_cores({core}):
-                server = stack.enter_context(
-                    running(place, parts=("cluster", "clerk"), **self.shared)
-                )
+        # Each with a folder, and so a log, of its own.
+        with (
+            tempfile.TemporaryDirectory(dir=self.folder) as place,
+            held_to(core, Path(place), parts=("cluster", "clerk"), **self.shared) as server,
+        ):
             yield server
 
 
@@ -144,7 +142,6 @@ def site(folder: Path, gateway: ceph.Ceph) -> Iterator[Site]:
         shared: dict[str, Any] = hosts.settings(
             database.make("pixerve"), broker.url, gateway, gateway.endpoint, bucket
         )
-        shared["PIXERVE_MAX_WORKERS"] = "1"
         with running(folder / "web", parts=("web",), **shared) as web:
             yield Site(folder, shared, web)
 

@@ -8,11 +8,22 @@ the database of a server:
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 
 from django.db import connection
 from django.db.models import Max, Model
+from django.utils import timezone
 
-from jobs.models import Event, HostedFile, Job, Reference, Rendition, Success
+from jobs.models import (
+    Callback,
+    CallbackAttempt,
+    Event,
+    HostedFile,
+    Job,
+    Reference,
+    Rendition,
+    Success,
+)
 
 AT_ONCE = 100_000
 _PERCENT = re.compile("%(?!s)")
@@ -59,31 +70,40 @@ def _insert(
         cursor.execute(_PERCENT.sub("%%", sql), values)
 
 
-def grow(count: int) -> None:
-    """Bring the tables of a server to this many jobs: those that are added completed, each with a
-    file, its records and its event. One job with a hosted file must be there."""
+def grow(count: int, files: int = 1) -> None:
+    """Bring the tables of a server to this many jobs: those that are added completed, each with so
+    many files, its records and its event, and a callback if the first one has one. One job with a
+    hosted file must be there."""
     there = Job.objects.count()
     for first in range(there, count, AT_ONCE):
         added = min(AT_ONCE, count - first)
         last = Job.objects.aggregate(last=Max("id"))["last"]
         fill(first, added, "completed", max(1, count // 100))
-        _add_records(last)
+        _add_records(last, files)
     _settle()
 
 
-def _add_records(last: int) -> None:
+def _add_records(last: int, files: int) -> None:
     """What a completed job leaves, for the jobs behind this one."""
-    key = "'grown/' || job.id || '.jpg'"
+    behind = f"(SELECT * FROM {Job._meta.db_table} WHERE id > %s) job"  # noqa: S608 - ours
     own = {"job_id": "job.id", "subject": "job.subject", "reference_id": "job.reference_id"}
-    rows: dict[type[Model], dict[str, str]] = {
-        Rendition: {"key": key},
-        HostedFile: {"path": key},
-        Success: {},
-        Event: {"message_id": _new_id()},
-    }
-    for model, more in rows.items():
-        behind = f"(SELECT * FROM {Job._meta.db_table} WHERE id > %s) job"  # noqa: S608 - ours
-        _insert(model, behind, {**own, **more}, "", last)
+    for number in range(files):
+        key = f"'grown/' || job.id || '_{number}.jpg'"
+        named = {**own, "key": key, "path": key, "name": f"'{number}.jpg'"}
+        _insert(Rendition, behind, named, "", last)
+        _insert(HostedFile, behind, named, "", last)
+    _insert(Success, behind, own, "", last)
+    _insert(Event, behind, {**own, "message_id": _new_id()}, "", last)
+    told = f"(SELECT id AS event_id, job_id FROM {Event._meta.db_table} WHERE job_id > %s) event"  # noqa: S608
+    _insert(Callback, told, {"job_id": "event.job_id", "event_id": "event.event_id"}, "", last)
+    sent = f"(SELECT id FROM {Callback._meta.db_table} WHERE job_id > %s) callback"  # noqa: S608
+    _insert(CallbackAttempt, sent, {"callback_id": "callback.id"}, "", last)
+
+
+def age(jobs: int, days: int) -> None:
+    """Let the last so many jobs have ended so many days ago."""
+    last = Job.objects.order_by("-id").values_list("id")[jobs - 1][0]
+    Job.objects.filter(id__gte=last).update(finished_at=timezone.now() - timedelta(days=days))
 
 
 def _settle() -> None:

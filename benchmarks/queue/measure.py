@@ -9,14 +9,15 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connections
 
+from benchmarks.queue.contention import contend
 from benchmarks.queue.fill import fill
 from jobs import intake, outcomes, queue, spec, transitions
 from jobs.incoming import Staged
 from jobs.models import Job
 from jobs.outcomes import Product
 
-ROWS = (100, 1_000, 10_000, 100_000, 1_000_000)
 BACKLOG = 50
 SUBJECTS = 20
 MANY = 10_000
@@ -120,11 +121,13 @@ def by_limit(count: int) -> None:
     show("limit 1, the backlog's has", with_shares(count, 1))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.queue")
-    parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
-    parser.add_argument("--rounds", type=int, default=400)
-    options = parser.parse_args()
+def main(options: argparse.Namespace) -> None:
     call_command("migrate", verbosity=0)
-    by_rows(sorted(options.rows), options.rounds)
-    by_limit(options.rounds)
+    if options.claimers:
+        rounds(20, 0)  # the first row
+        for count in options.claimers:
+            contend(count, options.jobs)
+    else:
+        by_rows(sorted(options.rows), options.rounds)
+        by_limit(options.rounds)
+    connections.close_all()
