@@ -14,9 +14,9 @@ from django.db import connection
 from django_q.models import Schedule
 
 from jobs import locks
+from jobs.retention import DAILY
 from pixerve_site.files import locked
 
-DAILY = "jobs.retention.daily"
 SCHEDULE_NAME = "pixerve daily clean-up"
 SWEEP = "jobs.bucket_sweep.sweep"
 SWEEP_NAME = "pixerve bucket sweep"
