@@ -1,6 +1,7 @@
-"""What a job asks of the bucket: requests, and CPU beside that of staging in a folder."""
+"""What a job asks of the bucket and of PostgreSQL, and what staging there or in a folder costs."""
 
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from benchmarks.accounting import ENGINE, PEERS
 from benchmarks.load.pictures import sized
 from benchmarks.load.run import measure
 from benchmarks.load.stacks import warmed
+from benchmarks.load.watch import Table
 from tests.acceptance import hosts
 from tests.delivery.backends.conftest import make_client
 from tests.peers import ceph, postgres, redis
@@ -51,16 +53,25 @@ def costs(server: Pixerve, where: str, jobs: int) -> None:
     """CPU of Pixerve beside the converter, per job, and of what it leans on."""
     warmed(server)
     for numbers in (range(_WARM), range(_WARM, _WARM + jobs)):
+        before = commits(server)
         found = measure(server, EXAMPLE_JOB, sized(MEGAPIXELS), numbers, 2, in_flight=4)
         assert not found.lost, found.log.errors[:3]
+    wrote = (commits(server) - before) / jobs
     parts = {name: ms for name, ms in found.cost_ms.items() if name != ENGINE}
     beside = sum(ms for name, ms in parts.items() if name not in PEERS.values())
     each = ", ".join(f"{name} {ms:.1f}" for name, ms in parts.items() if ms >= 0.1)
     print(
         f"staging in {where}: {found.rate:.1f} jobs/s with one worker; CPU of each beside the"
-        f" engine {beside:.1f} ms ({each})",
+        f" engine {beside:.1f} ms ({each}); {wrote:.1f} commits",
         flush=True,
     )
+
+
+def commits(server: Pixerve) -> int:
+    """How many transactions its PostgreSQL has numbered so far: those that write."""
+    query = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    with closing(Table(server)) as table:
+        return int(table.rows(query)[0][0])
 
 
 def requests(server: Pixerve, seen: list[str], jobs: int) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from benchmarks.load.pictures import sized
@@ -62,7 +63,5 @@ def prune(server: Pixerve) -> float:
 
 
 def ask(server: Pixerve, query: str) -> int:
-    table = Table(server)
-    [[found]] = table.rows(query)
-    table.close()
-    return int(found)
+    with closing(Table(server)) as table:
+        return int(table.rows(query)[0][0])
