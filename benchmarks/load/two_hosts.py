@@ -155,7 +155,7 @@ def compare(uploads: int, report: Report) -> None:
             with hosts.two_hosts(folder, gateway, make_client(gateway), proxied=False) as both:
                 suite.idle([both.a, both.b], "two hosts", min(uploads, 300), report)
             with site(folder, gateway) as found:
-                _scale(found, max(20, min(400, uploads // 25)), report)
+                _scale(found, max(20, min(300, uploads // 25)), report)
 
 
 def _scale(found: Site, jobs: int, report: Report) -> None:
