@@ -17,7 +17,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from django.conf import settings
@@ -37,7 +37,13 @@ _BYTES = "application/octet-stream"
 
 def root() -> Path:
     """The staging folder of this installation."""
-    return Path(settings.PIXERVE.data_dir) / "staging"
+    return _below(settings.PIXERVE.data_dir, "staging")
+
+
+@cache
+def _below(data_dir: Path, name: str) -> Path:
+    """Every job asks several times, and taking a path apart is not free."""
+    return data_dir / name
 
 
 def folder(uid: uuid.UUID) -> Path:
@@ -95,7 +101,7 @@ def kept() -> Iterator[None]:
 
 
 def _keeper() -> Path:
-    return Path(settings.PIXERVE.data_dir) / "run" / "keep-staging"
+    return _below(settings.PIXERVE.data_dir, "run/keep-staging")
 
 
 def _is_kept() -> bool:
