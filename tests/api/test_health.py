@@ -157,5 +157,11 @@ def test_unknown_paths_are_problems(api: Api, path: str) -> None:
     assert_problem(api.get(path), 404, "not_found")
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
+@pytest.mark.parametrize("host", ["10.0.0.5:8080", "no name", ""])
+def test_probes_ask_by_any_address(api: Api, path: str, host: str) -> None:
+    assert api.get(path, HTTP_HOST=host).status_code == 200
+
+
 def test_an_unknown_host_is_a_problem(api: Api) -> None:
     assert_problem(api.get("/health", HTTP_HOST="evil.example"), 400, "unknown_host")
