@@ -5,6 +5,7 @@ import sys
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.files import locked
 from pixerve_site.first_run import NewAdmin
 from pixerve_site.parts import Part
-from pixerve_site.ports import listening, port_problem
+from pixerve_site.ports import hang_up, listening, port_problem
 from pixerve_site.supervisor import Supervisor
 
 TRIAL_SUBJECT = "trial"
@@ -84,17 +85,16 @@ class Command(BaseCommand):
         return set(names or PARTS)
 
     def _supervise(self, held: ExitStack, made: NewAdmin | None) -> int:
-        listener = greeting = None
+        options: dict[str, Any] = {"grace_s": max(3.0, settings.PIXERVE.stop_grace - 5.0)}
+        number = None
         if "web" in self._parts:
             address = settings.PIXERVE.host, settings.PIXERVE.port
-            listener = held.enter_context(listening(*address)).fileno()
-            greeting = Greeting(self.stdout.write, made)
-        supervisor = Supervisor(
-            [each for each in programs(listener) if each.name in self._parts],
-            grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
-            on_poll=greeting,
-        )
-        return supervisor.run()
+            listener = held.enter_context(listening(*address))
+            number = listener.fileno()
+            options["on_poll"] = Greeting(self.stdout.write, made)
+            options["on_stop"] = partial(hang_up, listener)
+        parts = [each for each in programs(number) if each.name in self._parts]
+        return Supervisor(parts, **options).run()
 
     def _excuse(self) -> None:
         """Who did not end in time was cut by us: that is not held against its job."""
