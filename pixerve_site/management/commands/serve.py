@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, OperationalError, connections
 
 from jobs import leases, retention, staging, tokens
-from pixerve_site import first_run, restore
+from pixerve_site import agreement, first_run, restore
 from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.files import locked
 from pixerve_site.first_run import NewAdmin
@@ -139,11 +139,18 @@ class Command(BaseCommand):
             first_run.ensure_schedule()
             # Its password is said by who greets.
             made = first_run.ensure_admin() if "web" in self._parts else None
+        self._compare()
         staging.root().mkdir(parents=True, exist_ok=True)
         if "clerk" in self._parts:
             retention.prune_staging()
         connections.close_all()
         return made
+
+    def _compare(self) -> None:
+        if settings.PIXERVE.has_many_hosts:
+            shared = agreement.line(settings.PIXERVE, settings.KEYS)
+            self.stdout.write(f"the same on each host: {shared}")
+            self.stdout.flush()
 
 
 def _one_line(error: Exception) -> str:
