@@ -75,6 +75,8 @@ class Command(BaseCommand):
                 made = self._prepare()
             except OperationalError as error:
                 raise CommandError(f"the database is not there: {_one_line(error)}") from None
+            except first_run.MayNotMakeTables as error:
+                raise CommandError(str(error)) from None
             code = self._supervise(held, made)
             self._excuse()
         sys.exit(code)
