@@ -52,18 +52,23 @@ class Follower:
         """What the database does not take now, it is given the next time."""
         self._jumped += self._watch.look()
         if self._jumped:
-            move(self._jumped, leases.myself())
+            move(self._jumped, leases.here())
             self._jumped = 0.0
 
 
-def move(seconds: float, owner: str) -> None:
-    """The clock was set by so many seconds: move the times of what `owner` holds, and of what would
-    come late. Where hosts share the rows, some may come early."""
+def move(seconds: float, host: str) -> None:
+    """The clock was set by so many seconds: move the times of what is held by owners whose names
+    begin with `host`, and of what would come late. Where hosts share the rows, some may come early.
+    """
     log.warning("the clock was set by %+.1f s", seconds)
     moved = F("next_at") + timedelta(seconds=seconds)
     with transaction.atomic():
-        Callback.objects.filter(state=CallbackState.SENDING, owner=owner).update(next_at=moved)
-        Delivery.objects.filter(state=DeliveryState.SENDING, owner=owner).update(next_at=moved)
+        # A worker's, too: what it does not send keeps its time and is the clerk's.
+        for rows in (
+            Callback.objects.filter(state=CallbackState.SENDING),
+            Delivery.objects.filter(state=DeliveryState.SENDING),
+        ):
+            rows.filter(owner__startswith=host).update(next_at=moved)
         if seconds < 0:
             _bring_back(timedelta(seconds=seconds))
 

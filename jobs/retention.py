@@ -4,6 +4,7 @@ Purging never touches an output: a hosted file and its row stay until somebody d
 """
 
 import logging
+import math
 import time
 import uuid
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
+from django_q.models import Schedule
 
 from credentials import local_roots
 from delivery.hosting import HostedRoot
@@ -24,6 +26,8 @@ from jobs.states import FINAL, IN_FLIGHT, State
 log = logging.getLogger("pixerve.retention")
 
 BATCH = 500
+DAILY = "jobs.retention.daily"
+CLEAN_S = 240.0  # at a time; less than any timeout of a task
 # A folder is made before its row: younger ones may belong to an upload that is still coming in.
 ORPHAN_AGE_S = 6 * 3600
 
@@ -127,7 +131,7 @@ def keep_within_budget() -> int:
     return sum(map(_forget_source, over_budget()))
 
 
-def _forget_jobs() -> int:
+def _forget_jobs(until: float = math.inf) -> int:
     count = 0
     while jobs := list(expired_jobs()[:BATCH]):
         rows = Job.objects.filter(pk__in=[job.pk for job in jobs])
@@ -141,30 +145,35 @@ def _forget_jobs() -> int:
             if job.pk not in staying:
                 staging.discard(job.uid)
         count += len(jobs) - len(staying)
+        if time.monotonic() >= until:
+            break
     return count
 
 
-def _forget_references() -> int:
+def _forget_references(until: float = math.inf) -> int:
     count = 0
     while names := list(unused_references().values_list("pk", flat=True)[:BATCH]):
         with transaction.atomic():
             locked = Reference.objects.select_for_update().filter(pk__in=names).order_by("pk")
             still = unused_references().filter(pk__in=[each.pk for each in locked])
             removed, _ = still.delete()
-        if not removed:
-            break
         count += removed
+        if not removed or time.monotonic() >= until:
+            break
     return count
 
 
-def prune_jobs(*, dry_run: bool = False) -> Pruned:
-    """Remove what is past its time; with `dry_run` only count it."""
+def prune_jobs(*, dry_run: bool = False, until: float = math.inf) -> Pruned:
+    """Remove what is past its time, and stop soon after `until` (monotonic seconds) with the rest
+    left; with `dry_run` only count it."""
     if dry_run:
         staying = Job.objects.exclude(pk__in=expired_jobs().values("pk"))
         sources = {job.pk for job in over_budget()}
         sources |= set(expired_sources().values_list("pk", flat=True))
         return Pruned(expired_jobs().count(), len(sources), unused_references(staying).count())
-    return Pruned(sources=_forget_sources(), jobs=_forget_jobs(), references=_forget_references())
+    return Pruned(
+        sources=_forget_sources(), jobs=_forget_jobs(until), references=_forget_references(until)
+    )
 
 
 def _unneeded(found: dict[uuid.UUID, float], before: float) -> list[uuid.UUID]:
@@ -222,6 +231,10 @@ def prune_staging(*, dry_run: bool = False, min_age_s: float = ORPHAN_AGE_S) -> 
 
 
 def daily() -> None:
-    """What the daily schedule runs."""
-    prune_jobs()
+    """What the daily schedule runs. A day's worth of a busy installation is more than a task may
+    take (django-q2 would kill the worker): what is left is the next run's, at once."""
+    until = time.monotonic() + CLEAN_S
     prune_staging()
+    prune_jobs(until=until)
+    if time.monotonic() >= until:
+        Schedule.objects.filter(func=DAILY).update(next_run=timezone.now())

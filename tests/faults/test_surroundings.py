@@ -19,7 +19,7 @@ from tests.faults.work import QUICK, Work
 
 pytestmark = pytest.mark.faults
 
-UPLOADS = 24
+UPLOADS = 20
 CROWD = 50
 STORM = 30
 # To which offset, how long everything is held meanwhile (the clerk looks every 15 s for what nobody

@@ -108,8 +108,8 @@ class Work:
 
         def upload(number: int) -> None:
             begun.release()
-            if number % 8 == 0:
-                self.slow(stored=number % 16 == 0)
+            if number % 10 == 0:
+                self.slow(stored=number % 20 == 0)
             else:
                 self.quick(stored=number % 3 == 0)
 

@@ -41,7 +41,7 @@ def test_what_waits_comes_when_it_would_have_come() -> None:
     ]
     StorageHealth.objects.create(pk="s3", failures=5, opened_at=time.time() + 600, trial_at=1.0)
 
-    clocks.move(BACK_S, "me")
+    clocks.move(BACK_S, "here/")
 
     for row in (job, delivery, *callbacks):
         row.refresh_from_db()
@@ -57,12 +57,14 @@ def test_what_waits_comes_when_it_would_have_come() -> None:
 def test_what_is_held_stays_held(jump_s: float) -> None:
     """Else it would be sent twice at once, or lie for long if its holder dies."""
     until = timezone.now() + timedelta(seconds=45)
-    held = {"next_at": until, "owner": "me"}
+    held = {"next_at": until, "owner": "here/1/1"}
     callback = owe(make_job(), state=CallbackState.SENDING, **held)
     delivery = _delivery(make_job(content=picture(1)), state=DeliveryState.SENDING, **held)
-    other = owe(make_job(content=picture(2)), state=CallbackState.SENDING, next_at=until)
+    other = owe(
+        make_job(content=picture(2)), state=CallbackState.SENDING, next_at=until, owner="there/1/1"
+    )
 
-    clocks.move(jump_s, "me")
+    clocks.move(jump_s, "here/")
 
     for row in (callback, delivery, other):
         row.refresh_from_db()
