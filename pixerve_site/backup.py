@@ -24,7 +24,7 @@ from pathlib import Path
 from django.conf import settings
 
 from delivery.hosting import TEMPORARY_PREFIX
-from jobs import staging
+from jobs import holds, staging
 from jobs.models import HostedFile, Job
 from jobs.states import FINAL
 from pixerve_site.files import copy_files, locked
@@ -76,7 +76,7 @@ def make(target: Path, *, with_files: bool = True) -> Manifest:
 def _make(target: Path, with_files: bool) -> Manifest:
     _prepare(target)
     keys = _copy_keys(target / "keys")
-    with staging.kept():
+    with holds.kept():
         moment = time.time_ns()
         _copy_database(target / DATABASE)
         with closing(sqlite3.connect(target / DATABASE)) as copy:

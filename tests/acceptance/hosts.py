@@ -43,11 +43,11 @@ class Hosts:
         open_ = self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ())
         return {each["Key"] for each in (*found, *open_)}
 
-    def check_clean(self) -> None:
+    def check_clean(self, within_s: float = 30) -> None:
         """Nothing is left in the bucket but the hosted files, and those are what they should be."""
         files = rows(self.a, "SELECT path, sha256, bytes FROM jobs_hostedfile")
         expected = {f"{PREFIX}/hosted/{each['path']}" for each in files}
-        wait_for(lambda: self.keys() == expected, within_s=30, what="a bucket without more")
+        wait_for(lambda: self.keys() == expected, within_s=within_s, what="a bucket without more")
         for each in files:
             key = f"{PREFIX}/hosted/{each['path']}"
             content = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()

@@ -13,7 +13,7 @@ from django.core.checks import ERROR, WARNING, run_checks
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, OperationalError, connections
 
-from jobs import leases, retention, staging, tokens
+from jobs import leases, staging, sweeping, tokens
 from pixerve_site import first_run, restore
 from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.files import locked
@@ -135,13 +135,14 @@ class Command(BaseCommand):
         with first_run.alone():
             if restore.is_cut_off():
                 raise CommandError(restore.CUT_OFF)
+            first_run.remove_half_written()
             first_run.migrate()
             first_run.ensure_schedule()
             # Its password is said by who greets.
             made = first_run.ensure_admin() if "web" in self._parts else None
         staging.root().mkdir(parents=True, exist_ok=True)
         if "clerk" in self._parts:
-            retention.prune_staging()
+            sweeping.prune_staging()
         connections.close_all()
         return made
 
