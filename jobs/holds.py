@@ -1,5 +1,5 @@
-"""Locks on files of the data folder that say what a living process is at; the kernel drops them
-with it, however it ends."""
+"""Locks that say what a living process is at: on files of the data folder, where the kernel drops
+them with it, however it ends, and in PostgreSQL, which does so with its session."""
 
 import fcntl
 import os
@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
+from django.db import DatabaseError, connection
+
+from jobs import bucket, locks
 
 
 class Hold:
@@ -52,9 +55,10 @@ def unheld(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """No job's folder is removed for the length of a `with`, by any process of this data folder.
+    """Nothing of a job is removed from staging for the length of a `with`, by any process of this
+    data folder; where hosts share a bucket, by any process of theirs.
 
-    A file with a lock on it says so; the lock of a process that is killed goes with it.
+    A file with a lock on it says so, and a lock in PostgreSQL; both go with who is killed.
     """
     path = _keeper()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,16 +66,27 @@ def kept() -> Iterator[None]:
     try:
         os.fchmod(descriptor, 0o644)  # the server's user must see it, whoever makes the backup
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        with locks.alone(locks.Lock.STAGING):
+            yield
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
 def is_kept() -> bool:
-    """Whether somebody keeps staging as it is."""
+    """Whether somebody keeps staging as it is. Ask after the commit of what makes it useless:
+    whoever keeps staging first and reads the job table then finds what each job needs."""
+    if bucket.in_use() and connection.vendor == "postgresql":
+        try:
+            return locks.is_held(locks.Lock.STAGING)
+        except DatabaseError:  # the next sweep knows
+            return True
+    return _is_locked(_keeper())
+
+
+def _is_locked(path: Path) -> bool:
     try:
-        descriptor = os.open(_keeper(), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

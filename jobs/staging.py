@@ -85,10 +85,9 @@ def discard_refused(uid: uuid.UUID) -> None:
 def discard_here(uid: uuid.UUID) -> None:
     """Remove the folder on this host of a job that needs it no more.
 
-    While staging is kept it stays, and is swept later. Call it after the commit: whoever keeps
-    staging first and reads the job table then finds the folder of each job that needs one.
+    While staging is kept it stays, and is swept later. Call it after the commit.
     """
-    if not is_kept():
+    if bucket.in_use() or not is_kept():
         remove_here(uid)
 
 

@@ -103,7 +103,7 @@ def _remove_orphan(uid: uuid.UUID) -> bool:
 
 def _tidy(job: Job, changed: float) -> None:
     """Remove what claims that are over made of a job that goes on, and what nobody fetches."""
-    if time.time() - changed > _DAY_S or is_kept():
+    if time.time() - changed > _DAY_S or (is_kept() and not bucket.in_use()):
         return
     with suppress(OSError):
         for each in list(os.scandir(staging.folder(job.uid))):

@@ -15,6 +15,7 @@ from tests.acceptance.evidence import rows
 from tests.peers import ceph, postgres, redis
 from tests.peers.ceph import Ceph
 from tests.peers.faults import FaultyProxy, faulty
+from tests.peers.postgres import Postgres
 from tests.peers.redis import Redis
 from tests.server import Pixerve, running, wait_for
 
@@ -32,6 +33,7 @@ class Hosts:
 
     a: Pixerve
     b: Pixerve
+    postgres: Postgres
     redis: Redis
     proxy: FaultyProxy
     client: Any
@@ -80,11 +82,12 @@ def two_hosts(
     bucket = ceph.bucket_name()
     client.create_bucket(Bucket=bucket)
     with ExitStack() as stack:
-        database = stack.enter_context(postgres.running()).make("pixerve")
+        server = stack.enter_context(postgres.running())
+        database = server.make("pixerve")
         broker = stack.enter_context(redis.running())
         proxy = stack.enter_context(faulty(gateway.endpoint))
         endpoint = proxy.endpoint if proxied else gateway.endpoint
         shared: dict[str, Any] = settings(database, broker.url, gateway, endpoint, bucket) | env
         shared = {"PIXERVE_MAX_WORKERS": "1"} | shared
         a, b = (stack.enter_context(running(folder / name, **shared)) for name in ("a", "b"))
-        yield Hosts(a, b, broker, proxy, client, bucket)
+        yield Hosts(a, b, server, broker, proxy, client, bucket)

@@ -29,10 +29,11 @@ from tests.acceptance.evidence import (
 from tests.acceptance.hosts import Hosts
 from tests.delivery.backends.conftest import client, gateway, proxy
 from tests.delivery.backends.stores import Bucket
+from tests.deploy.backing import backing_up, uploading
 from tests.peers import ceph
 from tests.peers.ceph import Ceph
 from tests.peers.faults import Fault, FaultyProxy
-from tests.server import Pixerve, make_token, running, wait_for
+from tests.server import Pixerve, free_port, make_token, running, wait_for
 
 __all__ = ["client", "gateway", "proxy"]
 pytestmark = [
@@ -224,6 +225,51 @@ def test_another_host_ends_what_a_killed_one_was_delivering(
     both.check_clean()
     ended = post(both.b, another(SMALL, "again"), QUICK_JOB)
     wait_ended(both.b, [ended])
+
+
+def test_a_backup_of_all_hosts_comes_back_elsewhere(both: Hosts, tmp_path: Path) -> None:
+    """Another database, another place in the bucket, another host."""
+    target = tmp_path / "backup"
+    done = post(both.a, another(SMALL, "backed up"), QUICK_JOB)
+    wait_ended(both.a, [done])
+    with uploading(both.a) as meanwhile:
+        with no_claims(both.a, both.b):
+            before = [post(both.b, another(SMALL, f"kept {n}"), QUICK_JOB) for n in range(3)]
+            making = backing_up(both.a, target)
+            keeps = both.a.data / "run" / "keep-staging"
+            wait_for(lambda: keeps.exists() or making.poll() is not None, what="its beginning")
+        # From here on jobs of both hosts end while it reads.
+        making.communicate(timeout=60)
+    assert making.returncode == 0
+    env: dict[str, Any] = {
+        **both.a.env,
+        "PIXERVE_DATABASE_URL": both.postgres.make("restored"),
+        "PIXERVE_STAGING_URL": both.a.env["PIXERVE_STAGING_URL"].replace("/one?", "/two?"),
+    }
+    new = Pixerve(tmp_path / "new", free_port(), env)
+    restored = new.manage("restore", str(target))
+    assert restored.returncode == 0, restored.stderr
+    copied = {row["uid"].hex for row in rows(new, "SELECT uid FROM jobs_job")}
+    assert {done, *before} <= copied
+    new.start()
+    try:
+        ours = [uid for uid in copied if uid in {done, *before, *meanwhile}]
+        wait_ended(new, ours, within_s=90)
+        for uid in ours:
+            [made] = rows(
+                new,
+                "SELECT r.* FROM jobs_rendition r JOIN jobs_job j ON j.id = job_id WHERE j.uid = ?",
+                uid,
+            )
+            got = new.get(f"/files/{made['key']}")
+            assert hashlib.sha256(got.body).hexdigest() == made["sha256"]
+    finally:
+        new.kill()
+    wait_ended(both.a, meanwhile)
+    found = both.client.list_objects_v2(Bucket=both.bucket, Prefix="pixerve/two/")["Contents"]
+    names = [{"Key": each["Key"]} for each in found]
+    both.client.delete_objects(Bucket=both.bucket, Delete={"Objects": names})
+    both.check_clean(within_s=90)
 
 
 def test_a_host_with_a_cluster_only(both: Hosts, tmp_path: Path) -> None:
