@@ -17,7 +17,7 @@ from jobs.deliveries import UNDER_WAY
 from jobs.models import Delivery, DeliveryState, Job, Rendition, StorageHealth
 from jobs.states import Stage, State
 
-HELD_S = 60  # a clerk on another host that says nothing for so long is taken for gone
+HELD_S = 45  # a clerk on another host that says nothing for so long is taken for gone
 
 _PARKED = Q(rendition__job__state=State.PROCESSING, rendition__job__stage=Stage.DELIVERING)
 _OVER = Q(rendition__job__state__in=[State.FAILED, State.CANCELLED])

@@ -17,7 +17,7 @@ from tests.peers.ceph import Ceph
 from tests.peers.faults import FaultyProxy, faulty
 from tests.peers.postgres import Postgres
 from tests.peers.redis import Redis
-from tests.server import Pixerve, running, wait_for
+from tests.server import Pixerve, can_be_elsewhere, running, wait_for
 
 PREFIX = "pixerve/one"
 
@@ -78,7 +78,8 @@ def two_hosts(
     folder: Path, gateway: Ceph, client: Any, *, proxied: bool = True, **env: str
 ) -> Iterator[Hosts]:
     """Both with web, cluster of one worker, and clerk; they reach the bucket through a proxy unless
-    that would only cost time."""
+    that would only cost time. To each other they are on different machines, where that can be had:
+    whether the other one lives, only its silence says."""
     bucket = ceph.bucket_name()
     client.create_bucket(Bucket=bucket)
     with ExitStack() as stack:
@@ -89,5 +90,7 @@ def two_hosts(
         endpoint = proxy.endpoint if proxied else gateway.endpoint
         shared: dict[str, Any] = settings(database, broker.url, gateway, endpoint, bucket) | env
         shared = {"PIXERVE_MAX_WORKERS": "1"} | shared
-        a, b = (stack.enter_context(running(folder / name, **shared)) for name in ("a", "b"))
+        a = stack.enter_context(running(folder / "a", **shared))
+        name = "host-b" if can_be_elsewhere() else ""
+        b = stack.enter_context(running(folder / "b", host=name, **shared))
         yield Hosts(a, b, server, broker, proxy, client, bucket)

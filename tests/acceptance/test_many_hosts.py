@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -200,31 +201,62 @@ def credential(server: Pixerve, bucket: Bucket, endpoint: str) -> str:
     return key
 
 
-def test_another_host_ends_what_a_killed_one_was_delivering(
+def test_what_a_host_was_sending_others_send_when_it_is_gone(
     both: Hosts, gateway: Ceph, client: Any, proxy: FaultyProxy
 ) -> None:
+    """Its worker one job, its clerk a file and a callback. Where hosts have names of their own only
+    silence says that it is gone."""
     target = Bucket(gateway, client, ceph.bucket_name())
     client.create_bucket(Bucket=target.name)
-    key = credential(both.a, target, proxy.endpoint)
-    job = {"formats": {"jpg": {"sizes": [[64], [32]]}}, "storageKeys": {"s3": key}}
+    first, second = ({"s3": credential(both.a, target, proxy.endpoint)} for _ in range(2))
+    one, two = {"jpg": {"sizes": [[64]]}}, {"jpg": {"sizes": [[64], [32]]}}
     hang = Fault("PUT", "hang")
     proxy.faults.append(hang)
-    with no_claims(both.a):
-        uid = post(both.a, another(SMALL, "carried"), job)
-        wait_for(lambda: job_row(both.a, uid)["stage"] == "delivering", what="a delivery")
-        both.b.kill()
-    proxy.faults.remove(hang)
-    try:
-        wait_ended(both.a, [uid])
-    finally:
-        both.b.start()
-    row = job_row(both.a, uid)
-    assert (row["state"], row["error_message"]) == ("completed", "")
+    asleep = cast(both.a, workers=1).clerk
+    with endpoint(closed=True) as receiver:
+        asleep.suspend()
+        with no_claims(both.a):
+            parked = post(both.b, another(SMALL, "gone 1"), {"formats": one, "storageKeys": first})
+            told = {"formats": one, "directHost": True, "completionCallback": receiver.url}
+            called = post(both.b, another(SMALL, "gone 2"), told)
+            wait_for(lambda: receiver.calls, what="the first call")
+            wait_for(lambda: held_by_a_clerk(both.a, parked), what="the clerk's own try")
+            busy = post(both.a, another(SMALL, "gone 3"), {"formats": two, "storageKeys": second})
+            wait_for(lambda: job_row(both.a, busy)["stage"] == "delivering", what="a delivery")
+            both.b.kill()
+        killed = time.monotonic()
+        asleep.resume()
+        proxy.faults.remove(hang)
+        receiver.gate.set()
+        try:
+            wait_ended(both.a, [parked, busy])
+            wait_for(lambda: callback_state(both.a, called) == "sent", what="the second call")
+            assert time.monotonic() - killed < 60
+        finally:
+            both.b.start()
+        assert len({call.id for call in receiver.calls}) == 1
+    for uid in (parked, busy):
+        row = job_row(both.a, uid)
+        assert (row["state"], row["error_message"]) == ("completed", "")
     assert row["made_by"] < row["fence"], "it was made anew"
-    assert len(target.keys()) == 2
-    both.check_clean()
+    assert len(target.keys()) == 3
+    both.check_clean(within_s=90)
     ended = post(both.b, another(SMALL, "again"), QUICK_JOB)
     wait_ended(both.b, [ended])
+
+
+def held_by_a_clerk(server: Pixerve, uid: str) -> bool:
+    """Whether a clerk is sending something of a job that no worker holds."""
+    query = (
+        "SELECT d.state, j.owner FROM jobs_delivery d JOIN jobs_rendition r ON r.id = rendition_id"
+        " JOIN jobs_job j ON j.id = r.job_id WHERE j.uid = ?"
+    )
+    return [tuple(row) for row in rows(server, query, uid)] == [("sending", "")]
+
+
+def callback_state(server: Pixerve, uid: str) -> str:
+    query = "SELECT c.state FROM jobs_callback c JOIN jobs_job j ON j.id = job_id WHERE j.uid = ?"
+    return str(rows(server, query, uid)[0][0])
 
 
 def test_a_backup_of_all_hosts_comes_back_elsewhere(both: Hosts, tmp_path: Path) -> None:
