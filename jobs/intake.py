@@ -95,7 +95,9 @@ def _reference(sha256: str, subject: str) -> str:
     """This subject's name for this content, allocated where it has none."""
     if _first(sha256, subject):
         return sha256
-    same = Reference.objects.select_for_update().filter(sha256=sha256).order_by("pk")
+    # No key of it changes: the end of a job that this upload will wait for refers to the same row.
+    locked = Reference.objects.select_for_update(no_key=True)
+    same = locked.filter(sha256=sha256).order_by("pk")
     # Twice: whoever waits for the first one's row here has not seen what was added meanwhile.
     same.filter(pk=sha256).first()
     known = dict(same.values_list("subject", "name"))
