@@ -242,11 +242,18 @@ def test_a_second_start_is_quick_and_says_no_password(again: Pixerve) -> None:
     assert again.stop() == 0
     assert family(again) == []
     (again.folder / "log").write_bytes(b"")
+    halves = [again.data / f".{name}.0123456789abcdef" for name in ("jwt.json", "secret_key")]
+    for half in halves:
+        half.write_text("half a key")
+    os.utime(halves[0], (0, 0))
     started = time.monotonic()
     again.start()
     took = time.monotonic() - started
     print(f"second start to /health: {took:.1f} s")
     assert took < 30
+    # What a start that was killed left is gone; one that is a moment old may be under way.
+    assert [half.exists() for half in halves] == [False, True]
+    halves[1].unlink()
     wait_for(lambda: READY in again.log, what="the greeting")
     assert "sign in as" not in again.log
     assert "made " not in again.log
