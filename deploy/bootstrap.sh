@@ -44,6 +44,12 @@ find_python() {
         base_of "$PYTHON"
         return
     fi
+    # The distribution's is built for speed; the same version compiled without profiling (pyenv's
+    # way) took a fifth more CPU time.
+    if has_ensurepip /usr/bin/python3 && is_new_enough /usr/bin/python3; then
+        echo /usr/bin/python3
+        return
+    fi
     for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
         is_new_enough "$candidate" || continue
         base_of "$candidate"

@@ -26,6 +26,8 @@ WHITE: Color = (255, 255, 255, 255)
 Base = tuple[int, Flip | None, int | None]
 """Degrees, flip and trim: what is done to a picture before it is brought to its size."""
 TURNS = (0, 90, 180, 270)
+_FITS = frozenset(get_args(Fit))
+_GRAVITIES = frozenset(get_args(Gravity))
 MAX_TRIM = 255
 MAX_SIGMA = 100.0
 
@@ -77,7 +79,7 @@ class Look:
     def __post_init__(self) -> None:
         if self.box is not None and min(self.box) < 1:
             raise ValueError("a box must have sides of at least 1")
-        if self.fit not in get_args(Fit) or self.gravity not in get_args(Gravity):
+        if self.fit not in _FITS or self.gravity not in _GRAVITIES:
             raise ValueError("an unknown fit or gravity")
         if self.rotate not in TURNS:
             raise ValueError("a picture is turned by 0, 90, 180 or 270 degrees")

@@ -16,6 +16,7 @@ SPEEDS = range(11)
 COLORS = range(2, 257)
 Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
 Metadata = Literal["strip", "copyright", "keep"]
+_METADATA = frozenset(get_args(Metadata))
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Variant:
     def __post_init__(self) -> None:
         if self.name in {"", ".", ".."} or "/" in self.name or "\0" in self.name:
             raise ValueError("a variant's name must be a plain file name")
-        if self.metadata not in get_args(Metadata):
+        if self.metadata not in _METADATA:
             raise ValueError("metadata is stripped, kept, or reduced to the copyright")
 
 

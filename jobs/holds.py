@@ -5,6 +5,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from django.conf import settings
@@ -99,4 +100,9 @@ def _is_locked(path: Path) -> bool:
 
 
 def _keeper() -> Path:
-    return Path(settings.PIXERVE.data_dir) / "run" / "keep-staging"
+    return _keeper_in(settings.PIXERVE.data_dir)
+
+
+@cache
+def _keeper_in(data_dir: Path) -> Path:
+    return data_dir / "run" / "keep-staging"

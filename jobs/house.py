@@ -1,5 +1,6 @@
 """What this installation lends to its converters: folders and memory."""
 
+from functools import cache
 from pathlib import Path
 
 from django.conf import settings
@@ -15,6 +16,11 @@ def roots() -> tuple[Path, ...]:
 
 def budget() -> Budget:
     """The memory that the converters of all workers share."""
-    run = Path(settings.PIXERVE.data_dir) / "run"
+    return Budget(_memory_of(settings.PIXERVE.data_dir), settings.PIXERVE.memory_mb << 20)
+
+
+@cache
+def _memory_of(data_dir: Path) -> Path:
+    run = data_dir / "run"
     run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Budget(run / "memory", settings.PIXERVE.memory_mb << 20)
+    return run / "memory"

@@ -3,6 +3,7 @@
 import threading
 import uuid
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import chain, count
 
 from django.db import IntegrityError, OperationalError, connection, transaction
@@ -29,6 +30,14 @@ _TAKE = f"""
 INSERT INTO {Reference._meta.db_table} (name, sha256, subject)
 VALUES (%(sha256)s, %(sha256)s, %(subject)s) ON CONFLICT DO NOTHING
 """  # noqa: S608 - no value of a caller is in it
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A new job, and the files that it will make in the order of `outputs`."""
+
+    job: Job
+    outputs: tuple[Variant, ...]
 
 
 class Unconfirmed(OperationalError):
@@ -127,11 +136,11 @@ def seal_headers(uid: uuid.UUID, headers: dict[str, str]) -> str:
     return seal(headers, purpose=headers_purpose(uid)) if headers else ""
 
 
-def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Job:
+def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Accepted:
     if bucket.in_use() and not arrivals.settle(staged.uid):
         raise staging.away()
     reference = _reference(staged.sha256, subject)
-    total = len(outputs(spec, reference, stem, staged.source_format))
+    expected = outputs(spec, reference, stem, staged.source_format)
     job = Job.objects.create(
         uid=staged.uid,
         subject=subject,
@@ -145,25 +154,25 @@ def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Job:
         stem=stem,
         source_format=staged.source_format,
         source_bytes=staged.size,
-        total=total,
+        total=len(expected),
     )
     transaction.on_commit(bells.queue.ring)
-    return job
+    return Accepted(job, expected)
 
 
-def _accept(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Job:
-    job, session = None, None
+def _accept(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Accepted:
+    accepted, session = None, None
     try:
         with _in_line(), transaction.atomic():
             session = connection.connection
-            job = _insert(staged, spec, subject, stem)
+            accepted = _insert(staged, spec, subject, stem)
     except OperationalError as error:
         # Django may have connected anew by now. Over a session that stands, a refusal is one.
         stands = connection.connection is session and connection.is_usable()
-        if job is not None and not stands:
+        if accepted is not None and not stands:
             raise Unconfirmed(*error.args) from error
         raise
-    return job
+    return accepted
 
 
 def _in_line() -> AbstractContextManager[object]:
@@ -176,7 +185,7 @@ def _in_flight(sha256: str, subject: str) -> bool:
     return Job.objects.filter(sha256=sha256, subject=subject, state__in=IN_FLIGHT).exists()
 
 
-def accept(staged: Staged, spec: JobSpec, subject: str) -> Job:
+def accept(staged: Staged, spec: JobSpec, subject: str) -> Accepted:
     """Make the job. On any error but Unconfirmed nothing is stored, and the caller discards what is
     staged (`staging.discard_refused`).
 

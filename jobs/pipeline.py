@@ -55,6 +55,7 @@ SHORTAGES = frozenset(
 )
 NOT_OURS = "job %s was given to somebody else meanwhile"
 TICK_S = 1.0
+WAKE_S = 2.0
 T = TypeVar("T")
 AWAY_PAUSE_S = 10  # before a job whose files are in a bucket that is away is looked at again
 SHOW_PROGRESS_S = 1.0  # shorter jobs are over before anybody asks how far they are
@@ -67,19 +68,30 @@ class HandedBack(Exception):
 
 
 def wake() -> None:
-    """One wake-up: see the best runnable job through, if there is one."""
-    if cluster.stopping():
-        return
+    """One wake-up: see the best runnable job through, and then the next best while there is one.
+
+    A wake-up takes django-q2 three processes to hand out and to book; what waits need not pay that
+    for each job. It ends after a while, so that stored tasks get their turn.
+    """
+    until = time.monotonic() + WAKE_S
+    while not cluster.stopping() and _next() and time.monotonic() < until:
+        pass
+
+
+def _next() -> bool:
+    """Claim and run one job; whether there was one."""
     try:
         job = transitions.claim_best(leases.myself())
     except outages.AWAY as error:
         # The broker will find the job again; had the claim happened, its lease would run out.
         log.warning("the database is away; nothing was claimed: %s", str(error).strip())
-        return
-    if job is not None:
-        run(job)
-        if shares.limited():
-            bells.queue.ring()  # the subject has room for its next one
+        return False
+    if job is None:
+        return False
+    run(job)
+    if shares.limited():
+        bells.queue.ring()  # the subject has room for its next one
+    return True
 
 
 def run(job: Job) -> None:

@@ -4,7 +4,9 @@ Nothing is coerced and nothing unknown is passed over: a wrong field is an `Inva
 it. The limits that an owner can set come from the settings.
 """
 
+import json
 import re
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from django.conf import settings
@@ -200,9 +202,9 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def parse(job: object) -> JobSpec:
-    """The spec of a token's `job`. Raises InvalidSpec naming each wrong field."""
+    """The spec of a token's `job`, plain JSON. Raises InvalidSpec naming each wrong field."""
     try:
-        return JobSpec.model_validate(job)
+        return _judged(json.dumps(job), settings.PIXERVE)
     except ValidationError as error:
         found = [
             {
@@ -222,4 +224,18 @@ def parse(job: object) -> JobSpec:
 
 def load(stored: dict[str, Any]) -> JobSpec:
     """The spec of an accepted job, from what `as_sent` gave."""
-    return JobSpec.model_validate(stored, context={"accepted": True})
+    return _loaded(json.dumps(stored))
+
+
+# Clients send the same few instructions again and again, and judging them costs more than all else
+# that a token does. What was refused is judged anew; `_by` are the settings that judged.
+
+
+@lru_cache(maxsize=64)
+def _judged(job: str, _by: object) -> JobSpec:
+    return JobSpec.model_validate(json.loads(job))
+
+
+@lru_cache(maxsize=64)
+def _loaded(stored: str) -> JobSpec:
+    return JobSpec.model_validate(json.loads(stored), context={"accepted": True})

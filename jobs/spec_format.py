@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, get_args
 
 from django.conf import settings
@@ -117,7 +118,7 @@ class FormatSpec(LookSpec):
     settings: SettingsSpec = SettingsSpec()
     sizes: list[_Size] = Field(default_factory=list)
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Output, ...]:
         """One for each size, in their order."""
         if not self.sizes:

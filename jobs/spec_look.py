@@ -123,12 +123,13 @@ class LookSpec(Strict):
     metadata: Annotated[str, Choice(*get_args(plan.Metadata))] = "strip"
 
 
+_FIELDS = frozenset(LookSpec.model_fields)
+
+
 def merged(*layers: LookSpec) -> dict[str, Any]:
     """Fields of LookSpec by name: those that were sent, the later layer's over the earlier's."""
     return {
-        name: getattr(layer, name)
-        for layer in layers
-        for name in layer.model_fields_set & LookSpec.model_fields.keys()
+        name: getattr(layer, name) for layer in layers for name in layer.model_fields_set & _FIELDS
     }
 
 

@@ -17,7 +17,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from django.conf import settings
@@ -39,7 +39,13 @@ _BYTES = "application/octet-stream"
 
 def root() -> Path:
     """The staging folder of this installation."""
-    return Path(settings.PIXERVE.data_dir) / "staging"
+    return _root(settings.PIXERVE.data_dir)
+
+
+@cache
+def _root(data_dir: Path) -> Path:
+    """Every job asks several times, and taking a path apart is not free."""
+    return data_dir / "staging"
 
 
 def folder(uid: uuid.UUID) -> Path:

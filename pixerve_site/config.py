@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache, cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -136,6 +136,9 @@ class Config(BaseModel):
     """The settings; field names are the variables' names without `PIXERVE_`, in lower case."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    # Django's settings ask their values for it at each access; pydantic is slow to say no.
+    _mask_wrapped: ClassVar[bool] = True
 
     data_dir: Path = Path("data")
     serve_dir: Path = Path("serve")

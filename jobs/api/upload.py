@@ -14,7 +14,6 @@ from jobs.api import auth, schemas
 from jobs.api.problems import problem, refusal_of
 from jobs.api.receiving import Received, receive
 from jobs.errors import InvalidSpec, Refused, Unauthorized
-from jobs.models import Job
 
 
 def _spec_of(claims: tokens.Claims) -> spec.JobSpec:
@@ -25,14 +24,13 @@ def _spec_of(claims: tokens.Claims) -> spec.JobSpec:
     return parsed
 
 
-def accepted(job: Job, parsed: spec.JobSpec) -> dict[str, Any]:
+def told(accepted: intake.Accepted) -> dict[str, Any]:
     """What the uploader is told about a new job."""
-    reference = job.reference_id
-    expected = intake.outputs(parsed, reference, job.stem, job.source_format)
+    reference = accepted.job.reference_id
     return {
         "hash": reference,
-        "expected_files": [output.name for output in expected],
-        "job_id": str(job.uid),
+        "expected_files": [output.name for output in accepted.outputs],
+        "job_id": str(accepted.job.uid),
         "status_url": f"{settings.PIXERVE.base_url}/status?hash={reference}",
     }
 
@@ -45,7 +43,7 @@ def _take(received: Received, parsed: spec.JobSpec, subject: str) -> dict[str, A
     if staged is None:
         raise RuntimeError("a received file is either staged or refused")
     try:
-        return accepted(intake.accept(staged, parsed, subject), parsed)
+        return told(intake.accept(staged, parsed, subject))
     except Exception as error:
         if not isinstance(error, intake.Unconfirmed):
             staging.discard_refused(staged.uid)

@@ -228,6 +228,23 @@ def test_a_venv_without_its_python_is_made_anew(tree: Tree) -> None:
     assert tree.probe_version() == "1.0"
 
 
+def system_python_serves() -> bool:
+    new_enough = "import ensurepip, sys; sys.exit(sys.version_info < (3, 11))"
+    found = shutil.which("/usr/bin/python3")
+    return bool(found) and not subprocess.call([found, "-I", "-c", new_enough])
+
+
+@pytest.mark.skipif(not system_python_serves(), reason="the system's Python is missing or old")
+def test_the_systems_python_comes_before_others_on_the_path(
+    tree: Tree, other_system: OtherSystem
+) -> None:
+    other_system.command("python3", f'exec "{sys.executable}" "$@"')
+    shutil.rmtree(tree.folder / ".venv")
+    made = tree.bootstrap("serve", PYTHON="", PATH=other_system.path)
+    assert made.returncode == 0, made.stderr
+    assert "making .venv with /usr/bin/python3 (" in made.stderr
+
+
 def test_a_moved_checkout_gets_a_new_venv(tree: Tree) -> None:
     tree.folder = tree.folder.rename(tree.folder.with_name("moved"))
     assert "making .venv" in tree.bootstrap("serve").stderr

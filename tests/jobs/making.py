@@ -34,7 +34,7 @@ def make_job(
     name: str = "dot.png",
 ) -> Job:
     """A pending job."""
-    return intake.accept(stage(content, name), spec.parse(job or SMALL_JOB), subject)
+    return intake.accept(stage(content, name), spec.parse(job or SMALL_JOB), subject).job
 
 
 def claim(owner: str = "here/1/1") -> Job:

@@ -53,11 +53,38 @@ def test_a_job_from_end_to_end() -> None:
     assert staged_folders() == []
 
 
-def test_one_wake_up_is_one_job() -> None:
+def completed() -> int:
+    return Job.objects.filter(state="completed").count()
+
+
+def test_a_wake_up_goes_on_while_there_is_work() -> None:
     for number in range(3):
         make_job("ann", picture(number))
     pipeline.wake()
-    assert Job.objects.filter(state="completed").count() == 1
+    assert completed() == 3
+
+
+def test_a_wake_up_ends_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "WAKE_S", 0.0)
+    for number in range(2):
+        make_job("ann", picture(number))
+    pipeline.wake()
+    assert completed() == 1
+
+
+class StopsAfterOne:
+    """The stop event of a cluster that is asked to stop while its worker makes the first job."""
+
+    def is_set(self) -> bool:
+        return completed() > 0
+
+
+def test_a_wake_up_ends_when_the_cluster_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_stop_event", StopsAfterOne())
+    for number in range(2):
+        make_job("ann", picture(number))
+    pipeline.wake()
+    assert completed() == 1
 
 
 def test_a_wake_up_for_nothing() -> None:
