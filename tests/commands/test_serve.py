@@ -1,5 +1,6 @@
 """`manage.py serve`: what it says, what it makes, how it starts, stops and refuses."""
 
+import errno
 import http.client
 import json
 import os
@@ -20,7 +21,10 @@ from pathlib import Path
 import psutil
 import pytest
 from cryptography.fernet import Fernet
+from django.core.management import CommandError
 
+from jobs import staging
+from pixerve_site.management.commands import serve
 from tests.acceptance.evidence import (
     PHOTO,
     QUICK_JOB,
@@ -205,6 +209,17 @@ def read_until(terminal: int, word: str) -> str:
 
     wait_for(look, what=f"{word!r} on the terminal")
     return shown.decode().replace("\r\n", "\n")
+
+
+def test_a_folder_that_cannot_be_locked_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int, _how: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    staging.root().mkdir(parents=True, exist_ok=True)
+    serve.Command()._try_lock()
+    monkeypatch.setattr("jobs.holds.fcntl.flock", refuse)
+    with pytest.raises(CommandError, match=r"cannot be locked .* set PIXERVE_DATA_DIR"):
+        serve.Command()._try_lock()
 
 
 def test_a_terminal_is_shown_the_password_and_ctrl_c_stops(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, OperationalError, connections
 
 from jobs import leases, staging, sweeping, tokens
+from jobs.holds import Hold
 from pixerve_site import first_run, restore
 from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.files import locked
@@ -129,6 +130,18 @@ class Command(BaseCommand):
         lock.write(f"{os.getpid()}\n")
         lock.flush()
 
+    def _try_lock(self) -> None:
+        """What comes in is known by locks on folders, which not every network's file system has."""
+        try:
+            Hold(staging.root()).release()
+        except BlockingIOError:
+            pass  # another host of this folder tries at this moment
+        except OSError as error:
+            raise CommandError(
+                f"{staging.root()} cannot be locked ({error.strerror}); set PIXERVE_DATA_DIR to a"
+                " folder on a local disk"
+            ) from None
+
     def _prepare(self) -> NewAdmin | None:
         for path in settings.KEYS.made:
             self.stdout.write(f"made {path}")
@@ -141,6 +154,8 @@ class Command(BaseCommand):
             # Its password is said by who greets.
             made = first_run.ensure_admin() if "web" in self._parts else None
         staging.root().mkdir(parents=True, exist_ok=True)
+        if "web" in self._parts:
+            self._try_lock()
         if "clerk" in self._parts:
             sweeping.prune_staging()
         connections.close_all()
