@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help serve test faults-short fuzz lint format lock bench bench-engine clean
+.PHONY: help serve test faults-short fuzz load lint format lock bench bench-engine clean
 
 PYTHON_IN_VENV := .venv/bin/python
 
@@ -51,6 +51,10 @@ fuzz: ## Give broken input to everything that reads strangers' bytes, for ten mi
 	@deploy/bootstrap.sh test
 	@$(ISOLATE); export FUZZ_SECONDS="$(or $(FUZZ_SECONDS),600)" FUZZ_SEED="$(or $(FUZZ_SEED),new)"; \
 	step -m pytest -p no:cacheprovider tests/fuzz
+
+load: ## Load whole servers with many uploads: nothing is lost, and limits are kept (LOAD_UPLOADS=10000)
+	@deploy/bootstrap.sh test
+	@$(ISOLATE); step -m benchmarks.load --uploads "$(or $(LOAD_UPLOADS),10000)" $(OPTIONS)
 
 lint: ## Check style and types only
 	@deploy/bootstrap.sh test

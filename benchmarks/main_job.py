@@ -9,77 +9,24 @@ not inflate; and on an idle machine the time from upload to claim and the cost o
 """
 
 import argparse
-import io
 import sqlite3
-import statistics
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
-from PIL import Image
 
+from benchmarks.accounting import ENGINE, Cost, between, cpu_by_role, memory_by_role
+from benchmarks.load.pictures import distinct, jpeg
+from benchmarks.spread import p50_p99
 from tests.server import EXAMPLE_JOB, IMAGES, Pixerve, make_token, running, wait_for
 
-PHOTO_SIZE = (3008, 2000)  # 6 megapixels
 IDLE_S = 15.0
-
-
-def photo() -> bytes:
-    """A 6-megapixel JPEG: a real photo enlarged, with light noise so that it is not too smooth."""
-    with Image.open(IMAGES / "imn_large.jpg") as source:
-        large = source.convert("RGB").resize(PHOTO_SIZE, Image.Resampling.LANCZOS)
-    noise = Image.effect_noise(PHOTO_SIZE, 12).convert("RGB")
-    out = io.BytesIO()
-    Image.blend(large, noise, 0.06).save(out, "JPEG", quality=92)
-    return out.getvalue()
-
-
-def distinct(jpeg: bytes, number: int) -> bytes:
-    """The same picture with another checksum: a comment segment behind the start marker."""
-    comment = f"{number:08d}".encode()
-    return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
-
-
-def role(process: psutil.Process) -> str:
-    line = " ".join(process.cmdline())
-    for mark, name in (
-        ("encoders.child", "child"),
-        ("gunicorn", "web"),
-        (" cluster", "cluster"),
-        (" clerk", "clerk"),
-    ):
-        if mark in line:
-            return name
-    return "supervisor"
-
-
-def cpu_by_role(server: Pixerve) -> dict[str, float]:
-    """CPU seconds so far; a child that was recycled is in its worker's account of the dead."""
-    used: dict[str, float] = defaultdict(float)
-    for process in server.processes().values():
-        try:
-            name, times = role(process), process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        used[name] += times.user + times.system
-        if name == "cluster":
-            used["child"] += times.children_user + times.children_system
-    return used
-
-
-def memory_by_role(server: Pixerve) -> dict[str, float]:
-    """Proportional set size in MiB: shared pages are counted once."""
-    used: dict[str, float] = defaultdict(float)
-    for process in server.processes().values():
-        try:
-            used[role(process)] += process.memory_full_info().pss / 2**20
-        except psutil.NoSuchProcess:
-            continue
-    return used
+SMALL_JOB = {"formats": {"jpg": {"sizes": [[50]]}}, "directHost": True}
+MEGAPIXELS = 6
 
 
 class HealthWatch(threading.Thread):
@@ -103,13 +50,13 @@ class HealthWatch(threading.Thread):
         return self.slowest_s
 
 
-def under_load(server: Pixerve, jpeg: bytes, uploads: int, concurrency: int) -> None:
+def under_load(server: Pixerve, picture: bytes, uploads: int, concurrency: int) -> None:
     token = make_token(EXAMPLE_JOB)
-    warm = server.upload(distinct(jpeg, 0), token).json()["hash"]
+    warm = server.upload(distinct(picture, 0), token).json()["hash"]
     server.wait_end(warm, token)
 
     def one(number: int) -> str:
-        answer = server.upload(distinct(jpeg, number), token)
+        answer = server.upload(distinct(picture, number), token)
         assert answer.status == 202, answer.body
         return str(answer.json()["hash"])
 
@@ -135,19 +82,19 @@ def under_load(server: Pixerve, jpeg: bytes, uploads: int, concurrency: int) -> 
         print(f"    {name:10} {early.get(name, 0):6.0f} → {late[name]:.0f}")
 
 
-def print_cost(before: dict[str, float], after: dict[str, float], jobs: int) -> None:
-    cost = {name: (after[name] - before[name]) / jobs * 1000 for name in after}
-    overhead = sum(value for name, value in cost.items() if name != "child")
-    print("  CPU per job, ms: " + ", ".join(f"{k} {v:.1f}" for k, v in sorted(cost.items())))
-    print(f"  beside the child: {overhead:.1f} ms, {overhead / cost['child']:.2f} of the child's")
+def print_cost(before: Cost, after: Cost, jobs: int) -> None:
+    cost = between(before, after, jobs / 1000)
+    overhead = sum(value for name, value in cost.items() if name != ENGINE)
+    print("  CPU per job, ms: " + ", ".join(f"{k} {v:.1f}" for k, v in cost.items()))
+    print(f"  beside the child: {overhead:.1f} ms, {overhead / cost[ENGINE]:.2f} of the child's")
 
 
-def one_after_the_other(server: Pixerve, jpeg: bytes, done: int, jobs: int = 40) -> None:
+def one_after_the_other(server: Pixerve, picture: bytes, done: int, jobs: int = 40) -> None:
     """`done` uploads are over already."""
     token = make_token(EXAMPLE_JOB)
     before = cpu_by_role(server)
     for number in range(done + 1, done + jobs + 1):
-        assert server.upload(distinct(jpeg, number), token).status == 202
+        assert server.upload(distinct(picture, number), token).status == 202
         wait_until_done(server, number)
     print(f"{jobs} uploads one after the other")
     print_cost(before, cpu_by_role(server), jobs)
@@ -168,23 +115,31 @@ def wait_until_done(server: Pixerve, count: int) -> None:
     database.close()
 
 
-def when_idle(server: Pixerve) -> None:
-    token = make_token({"formats": {"jpg": {"sizes": [[50]]}}, "directHost": True})
+def upload_to_claim(servers: Sequence[Pixerve], numbers: range) -> tuple[list[float], list[float]]:
+    """Milliseconds from upload to claim, and of the upload's answer, where nothing else happens:
+    one upload after the other, to these servers in turns."""
+    token = make_token(SMALL_JOB)
     small = (IMAGES / "pil_hopper.jpg").read_bytes()
-    waits = []
-    for number in range(60):
+    waits, answers = [], []
+    for number in numbers:
+        server = servers[number % len(servers)]
+        started = time.monotonic()
         reference = server.upload(distinct(small, number), token).json()["hash"]
+        answers.append((time.monotonic() - started) * 1000)
         waits.append(server.wait_end(reference, token)["timings"]["queued"])
-    waits.sort()
-    p99 = waits[int(len(waits) * 0.99) - 1]
-    print(f"idle, upload to claim: p50 {statistics.median(waits):.1f} ms, p99 {p99:.1f} ms")
-    before = cpu_by_role(server)
-    end = time.monotonic() + IDLE_S
-    wait_for(lambda: time.monotonic() > end, within_s=IDLE_S + 5)
-    after = cpu_by_role(server)
-    shares = {name: (after[name] - before[name]) / IDLE_S * 100 for name in after}
-    print(f"idle, share of one core: {sum(shares.values()):.2f} %")
-    print("  " + ", ".join(f"{name} {value:.2f} %" for name, value in sorted(shares.items())))
+    return waits, answers
+
+
+def idle_shares(server: Pixerve, seconds: float = IDLE_S) -> Cost:
+    """Percent of a core that each part takes while nothing happens."""
+    before, end = cpu_by_role(server), time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() > end, within_s=seconds + 5)
+    return between(before, cpu_by_role(server), seconds / 100)
+
+
+def show_shares(label: str, shares: Cost) -> None:
+    parts = ", ".join(f"{name} {value:.2f} %" for name, value in shares.items())
+    print(f"{label}, share of one core: {sum(shares.values()):.2f} % ({parts})")
 
 
 def main() -> None:
@@ -192,15 +147,17 @@ def main() -> None:
     parser.add_argument("--uploads", type=int, default=200)
     parser.add_argument("--concurrency", type=int, default=8)
     options = parser.parse_args()
-    jpeg = photo()
+    picture = jpeg(MEGAPIXELS)
     workers = str(psutil.cpu_count() or 2)
     with (
         tempfile.TemporaryDirectory(prefix="pixerve-bench-") as folder,
         running(Path(folder), PIXERVE_MAX_WORKERS=workers) as server,
     ):
-        under_load(server, jpeg, options.uploads, options.concurrency)
-        one_after_the_other(server, jpeg, done=options.uploads)
-        when_idle(server)
+        under_load(server, picture, options.uploads, options.concurrency)
+        one_after_the_other(server, picture, done=options.uploads)
+        waits, _ = upload_to_claim([server], range(60))
+        print(f"idle, upload to claim, ms: {p50_p99(waits)}")
+        show_shares("idle", idle_shares(server))
 
 
 if __name__ == "__main__":

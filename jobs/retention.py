@@ -3,6 +3,8 @@
 Purging never touches an output: a hosted file and its row stay until somebody deletes them.
 """
 
+import math
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,12 +12,15 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
+from django_q.models import Schedule
 
 from jobs import staging, sweeping
 from jobs.models import CallbackState, HostedFile, Job, Reference, Rendition
 from jobs.states import FINAL, State
 
 BATCH = 500
+DAILY = "jobs.retention.daily"
+CLEAN_S = 240.0  # at a time; less than any timeout of a task
 
 # The clerk asks often; written out, so that both databases answer from `job_kept`.
 _KEPT_BYTES = f"""
@@ -117,7 +122,7 @@ def keep_within_budget() -> int:
     return sum(map(_forget_source, over_budget()))
 
 
-def _forget_jobs() -> int:
+def _forget_jobs(until: float = math.inf) -> int:
     count = 0
     while jobs := list(expired_jobs()[:BATCH]):
         rows = Job.objects.filter(pk__in=[job.pk for job in jobs])
@@ -131,33 +136,42 @@ def _forget_jobs() -> int:
             if job.pk not in staying:
                 staging.discard(job.uid)
         count += len(jobs) - len(staying)
+        if time.monotonic() >= until:
+            break
     return count
 
 
-def _forget_references() -> int:
+def _forget_references(until: float = math.inf) -> int:
     count = 0
     while names := list(unused_references().values_list("pk", flat=True)[:BATCH]):
         with transaction.atomic():
             locked = Reference.objects.select_for_update().filter(pk__in=names).order_by("pk")
             still = unused_references().filter(pk__in=[each.pk for each in locked])
             removed, _ = still.delete()
-        if not removed:
-            break
         count += removed
+        if not removed or time.monotonic() >= until:
+            break
     return count
 
 
-def prune_jobs(*, dry_run: bool = False) -> Pruned:
-    """Remove what is past its time; with `dry_run` only count it."""
+def prune_jobs(*, dry_run: bool = False, until: float = math.inf) -> Pruned:
+    """Remove what is past its time, and stop soon after `until` (monotonic seconds) with the rest
+    left; with `dry_run` only count it."""
     if dry_run:
         staying = Job.objects.exclude(pk__in=expired_jobs().values("pk"))
         sources = {job.pk for job in over_budget()}
         sources |= set(expired_sources().values_list("pk", flat=True))
         return Pruned(expired_jobs().count(), len(sources), unused_references(staying).count())
-    return Pruned(sources=_forget_sources(), jobs=_forget_jobs(), references=_forget_references())
+    return Pruned(
+        sources=_forget_sources(), jobs=_forget_jobs(until), references=_forget_references(until)
+    )
 
 
 def daily() -> None:
-    """What the daily schedule runs."""
-    prune_jobs()
+    """What the daily schedule runs. A day's worth of a busy installation is more than a task may
+    take (django-q2 would kill the worker): what is left is the next run's, at once."""
+    until = time.monotonic() + CLEAN_S
     sweeping.prune_staging()
+    prune_jobs(until=until)
+    if time.monotonic() >= until:
+        Schedule.objects.filter(func=DAILY).update(next_run=timezone.now())

@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import connection
+from django.db import ProgrammingError, connection
+from django.db.migrations.exceptions import MigrationSchemaMissing
 from django_q.models import Schedule
 
 from jobs import locks
+from jobs.retention import DAILY
 from pixerve_site.files import locked
 
-DAILY = "jobs.retention.daily"
 SCHEDULE_NAME = "pixerve daily clean-up"
 PASSWORD_FILE = "admin_password"  # noqa: S105 - a file's name
 HALF_WRITTEN_AGE_S = 60
@@ -49,12 +51,35 @@ def remove_half_written() -> None:
             path.unlink(missing_ok=True)
 
 
+class MayNotMakeTables(Exception):
+    """The database's role lacks the right; one line for a person."""
+
+
 def migrate() -> None:
-    """Bring the database up to this version; a new SQLite file is its owner's alone."""
+    """Bring the database up to this version; a new SQLite file is its owner's alone. Raises
+    MayNotMakeTables, OperationalError."""
     if connection.vendor == "sqlite":
         # Whoever can read it has the sessions of everybody. -wal and -shm get the same mode.
         Path(str(connection.settings_dict["NAME"])).touch(mode=0o600)
-    call_command("migrate", verbosity=0, interactive=False)
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    except (MigrationSchemaMissing, ProgrammingError) as error:
+        reason = _refusal(error)
+        if reason is None:
+            raise
+        raise MayNotMakeTables(
+            f"PostgreSQL does not let this role make tables: {reason}. Make it the owner:"
+            " ALTER DATABASE … OWNER TO …"
+        ) from None
+
+
+def _refusal(error: BaseException | None) -> str | None:
+    """What PostgreSQL said, if this goes back to a right that is missing."""
+    while error is not None:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            return error.diag.message_primary
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def ensure_schedule() -> None:

@@ -40,6 +40,10 @@ def post_worker_init(worker: Any) -> None:
     """What is loaded by now stays: the garbage collector need not walk through it."""
     gc.collect()
     gc.freeze()
+    # Not before Django is set up, which loading the application did.
+    from pixerve_site.health import look_at_bucket  # noqa: PLC0415
+
+    look_at_bucket()
     _relieve(worker.ppid)
 
 

@@ -1,6 +1,7 @@
 """Is it alive, is it ready, what is it."""
 
 import platform
+import threading
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -112,6 +113,15 @@ def _bucket_answers() -> bool:
         else:
             _asked = (time.monotonic(), True)
     return _asked[1]
+
+
+def look_at_bucket() -> None:
+    """Have the log say at the start, and not at the first upload, that the bucket does not answer.
+
+    Nobody waits for it: a server whose bucket is away comes up all the same.
+    """
+    if bucket.in_use():
+        threading.Thread(target=_bucket_answers, name="bucket", daemon=True).start()
 
 
 def readiness() -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ A thread waits for each request under way, and there are few. Without an end to 
 clients that begin a request and then say nothing hold all of them for ever.
 """
 
+import errno
 import socket
 import threading
 import time
@@ -89,6 +90,14 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         watch.start()
         super().init_process()
+
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            super().accept(listener)
+        except OSError as error:
+            # The supervisor hung up and is about to ask us to stop; whom we have is still answered.
+            if error.errno != errno.EINVAL:
+                raise
 
     def handle(self, conn: TConn) -> Any:
         with watch.limited(conn.sock, HEAD_S):

@@ -37,6 +37,16 @@ def listening(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
 
 
+def hang_up(listener: socket.socket) -> None:
+    """Refuse new connections from now on, whichever processes hold this socket, too.
+
+    Closing it would not: as long as one of them has it open, the kernel takes connections that
+    nobody will accept, and resets them at the end. Refused at once, a client goes to another host.
+    """
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 def _holder(port: int) -> str | None:
     """The process that listens on a port, as "name (pid 123)", when /proc lets us see it."""
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}

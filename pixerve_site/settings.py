@@ -41,6 +41,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "pixerve_site.middleware.TrustedProxyMiddleware",
+    "pixerve_site.middleware.ProbeMiddleware",
     "pixerve_site.middleware.Utf8Middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -39,6 +39,7 @@ class Supervisor:
     a delay that grows while it keeps dying young. A stop asks the parts with SIGTERM, waits at most
     `grace_s` seconds for all of them, then kills; a second signal kills at once. `on_poll` is
     called every `poll_s` seconds on this thread and must be quick; what it raises is logged.
+    `on_stop` is called once, before the parts are asked to end.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Supervisor:
         *,
         grace_s: float = 25.0,
         on_poll: Callable[[], None] | None = None,
+        on_stop: Callable[[], None] = lambda: None,
         poll_s: float = 1.0,
         log: Callable[[str], None] = _to_stderr,
     ) -> None:
@@ -54,6 +56,7 @@ class Supervisor:
         if len(self._lives) != len(parts):
             raise ValueError("two parts have the same name")
         self._grace_s, self._on_poll, self._poll_s, self._log = grace_s, on_poll, poll_s, log
+        self._on_stop = on_stop
         self._asked_at: float | None = None
         self._kill_now = False
         self._renewal_asked = False
@@ -83,6 +86,7 @@ class Supervisor:
             self._heir = Heir()
             try:
                 asked_at = self._keep_alive()
+                self._on_stop()
                 self._ask_to_stop(asked_at + self._grace_s)
             finally:
                 self._kill_everyone()

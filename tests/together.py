@@ -22,6 +22,7 @@ _TOGETHER = {
     "the server that nobody harms": (
         f"{_ACCEPTANCE}example.py",
         f"{_ACCEPTANCE}hostile.py",
+        f"{_ACCEPTANCE}load.py",
         f"{_ACCEPTANCE}pictures.py",
         "tests/admin/test_browser.py",
         "tests/site/test_body.py",

@@ -4,62 +4,24 @@ import argparse
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
-from django.db.models import Model
+from django.db import connections
 
+from benchmarks.queue.contention import contend
+from benchmarks.queue.fill import fill
 from jobs import intake, outcomes, queue, spec, transitions
 from jobs.incoming import Staged
-from jobs.models import Job, Reference
+from jobs.models import Job
 from jobs.outcomes import Product
 
-ROWS = (100, 1_000, 10_000, 100_000, 1_000_000)
 BACKLOG = 50
 SUBJECTS = 20
 MANY = 10_000
-_SHA256 = "substr('0000000000000000000000000000000000000000000000000000000000000000' || n, -64)"
 Usual = dict[str, tuple[float, float]]
-
-
-def fill(first: int, count: int, state: str, subjects: int) -> None:
-    """`count` jobs in this state, of so many subjects, with numbers from `first` on."""
-    _insert(Reference, first, count, f"'s' || (n % {subjects})", {"name": _SHA256})
-    job = {
-        "state": f"'{state}'",
-        "turn": f"n / {subjects}",
-        "reference_id": _SHA256,
-        "has_source": "TRUE" if state == "pending" else "FALSE",
-        "finished_at": "NULL" if state == "pending" else "CURRENT_TIMESTAMP",
-        "uid": "gen_random_uuid()" if _on_postgres() else "lower(hex(randomblob(16)))",
-    }
-    _insert(Job, first, count, f"'s' || (n % {subjects})", job)
-
-
-def _on_postgres() -> bool:
-    return connection.vendor == "postgresql"
-
-
-def _insert(
-    model: type[Model], first: int, count: int, subject: str, more: Mapping[str, str]
-) -> None:
-    """Rows that the database makes by itself: of a million, Python would take minutes. What is not
-    named is as in the first row of a table."""
-    names = [str(field.column) for field in model._meta.concrete_fields if field.column != "id"]
-    made = {"subject": subject, "sha256": _SHA256, **more}
-    table = model._meta.db_table
-    shown = ", ".join(made.get(name, f"first.{name}") for name in names)
-    sql = f"""
-        WITH RECURSIVE numbers(n) AS (
-            SELECT %s UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < %s)
-        INSERT INTO {table} ({", ".join(names)})
-        SELECT {shown} FROM numbers, (SELECT * FROM {table} LIMIT 1) first"""  # noqa: S608 - ours
-    if count:
-        with connection.cursor() as cursor:
-            cursor.execute(sql.replace("% ", "%% "), [first, first + count])
 
 
 class Steps:
@@ -159,11 +121,13 @@ def by_limit(count: int) -> None:
     show("limit 1, the backlog's has", with_shares(count, 1))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.queue")
-    parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
-    parser.add_argument("--rounds", type=int, default=400)
-    options = parser.parse_args()
+def main(options: argparse.Namespace) -> None:
     call_command("migrate", verbosity=0)
-    by_rows(sorted(options.rows), options.rounds)
-    by_limit(options.rounds)
+    if options.claimers:
+        rounds(20, 0)  # the first row
+        for count in options.claimers:
+            contend(count, options.jobs)
+    else:
+        by_rows(sorted(options.rows), options.rounds)
+        by_limit(options.rounds)
+    connections.close_all()

@@ -145,6 +145,10 @@ _RIGHTS = (
     "let this key do PutObject, GetObject, DeleteObject and AbortMultipartUpload in the bucket "
     "{bucket!r}{acl}"
 )
+# What a HEAD was refused for is not said.
+_FORBIDDEN = (
+    "check the key and its secret; if they are right, let it list the bucket, and " + _RIGHTS
+)
 _REGION = "the bucket is in another region: set region (and endpoint)"
 
 # The first row counts that has the code, or else the status; a HEAD gives the status as the code.
@@ -162,7 +166,8 @@ _ROWS: tuple[tuple[str, type[DeliveryError], str], ...] = (
     ("AuthorizationHeaderMalformed IllegalLocationConstraintException", BadOptions, _REGION),
     ("NoSuchBucket", NoBucket, "create the bucket {bucket!r}, or correct its name"),
     ("QuotaExceeded XMinioStorageFull 507", StoreFull, "make room or raise the quota"),
-    ("AccessDenied AllAccessDisabled AccountProblem 403", AccessDenied, _RIGHTS),
+    ("AccessDenied AllAccessDisabled AccountProblem", AccessDenied, _RIGHTS),
+    ("403", AccessDenied, _FORBIDDEN),
     ("NoSuchKey 404", NoObject, "nothing is stored there"),
 )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -86,6 +87,15 @@ def test_what_one_host_takes_another_makes_and_both_give(both: Hosts) -> None:
             check_gives(server, f"/files/{each['key']}", each["sha256"], each["bytes"])
     assert not [*both.a.serve_dir.iterdir(), *both.b.serve_dir.iterdir()]
     both.check_clean()
+
+
+def test_both_say_that_they_belong_together(both: Hosts) -> None:
+    said = [
+        re.findall(r"^the same on each host: (database .+)$", server.log, re.MULTILINE)
+        for server in (both.a, both.b)
+    ]
+    assert len(said[0]) == 1
+    assert said[0] == said[1]
 
 
 def check_gives(server: Pixerve, path: str, sha256: str, size: int) -> None:

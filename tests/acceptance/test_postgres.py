@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -223,6 +224,22 @@ def staged_of_jobs(server: Pixerve) -> set[str]:
 
 def staged_folders(server: Pixerve) -> set[str]:
     return {each.name for each in (server.data / "staging").iterdir()}
+
+
+def test_a_role_that_may_make_no_tables_is_one_line(peer: Postgres, tmp_path: Path) -> None:
+    address = urlsplit(peer.make("not-ours"))
+    with peer.connect() as admin:
+        admin.execute("CREATE ROLE guest LOGIN PASSWORD 'guest-password'")
+    host = address.netloc.rpartition("@")[2]
+    guest = f"postgres://guest:guest-password@{host}{address.path}"
+    done = Pixerve(tmp_path, free_port(), {"PIXERVE_DATABASE_URL": guest}).manage("serve", "clerk")
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if line.startswith("CommandError")]
+    assert len(said) == 1, done.stderr
+    assert "permission denied for schema public" in said[0]
+    assert "OWNER TO" in said[0]
+    assert "Traceback" not in done.stderr
+    assert "guest-password" not in done.stderr + done.stdout
 
 
 def test_a_start_without_the_database_is_one_line(peer: Postgres, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """GET /, /health, /healthz, /livez, /readyz and /version."""
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -7,13 +8,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
+from pydantic import SecretStr
 
 from encoders.sandbox import powers
 from jobs.models import Job
-from pixerve_site.health import uptime
+from pixerve_site import health
+from pixerve_site.health import look_at_bucket, uptime
+from pixerve_site.shared import staging
 from pixerve_site.version import VERSION
 from tests.api.caller import Api, assert_problem, upload_token
 from tests.jobs.making import make_job
+from tests.server import wait_for
 
 Configure = Callable[..., None]
 
@@ -155,6 +160,24 @@ def test_the_front_page(api: Api) -> None:
 @pytest.mark.parametrize("path", ["/nothing", "/upload/", "/files", "/health/", "/%00", "/.env"])
 def test_unknown_paths_are_problems(api: Api, path: str) -> None:
     assert_problem(api.get(path), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
+@pytest.mark.parametrize("host", ["10.0.0.5:8080", "no name", ""])
+def test_probes_ask_by_any_address(api: Api, path: str, host: str) -> None:
+    assert api.get(path, HTTP_HOST=host).status_code == 200
+
+
+def test_a_bucket_that_does_not_answer_is_in_the_log_at_the_start(
+    configure: Configure, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_asked", (-math.inf, True))
+    to = staging("s3://pictures?endpoint=http://127.0.0.1:1", "key", "hush-hush")
+    configure(staging=to, staging_url=SecretStr("s3://pictures"))
+    look_at_bucket()
+    wait_for(lambda: not health._asked[1], what="the answer")
+    assert "the bucket: store_unavailable: 127.0.0.1 at 127.0.0.1 port 1" in caplog.text
+    assert "hush-hush" not in caplog.text
 
 
 def test_an_unknown_host_is_a_problem(api: Api) -> None:

@@ -274,13 +274,47 @@ def test_a_second_start_is_quick_and_says_no_password(again: Pixerve) -> None:
     assert "made " not in again.log
 
 
+def refuses(server: Pixerve) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@contextmanager
+def upload_under_way(server: Pixerve) -> Iterator[Callable[[], int]]:
+    """Half an upload has come in; what is yielded sends the rest and returns the status."""
+    body, kind = multipart([("file", "half.jpg", another(SMALL, "half"))])
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        connection.putrequest("POST", "/upload")
+        connection.putheader("Authorization", f"Bearer {make_token(QUICK_JOB)}")
+        connection.putheader("Content-Type", kind)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[: len(body) // 2])
+
+        def finish() -> int:
+            connection.send(body[len(body) // 2 :])
+            return connection.getresponse().status
+
+        yield finish
+
+
 def test_a_stop_hands_a_long_job_back(again: Pixerve) -> None:
     uid = post(again, another(PHOTO, "long"), slow_job(1000))
     waiting = post(again, another(SMALL, "waits"), QUICK_JOB)
     holder(again, uid)
 
     started = time.monotonic()
-    assert again.stop() == 0
+    with upload_under_way(again) as finish:
+        assert again.get("/livez").status == 200  # its turn came after the half upload's
+        assert again.process is not None
+        again.process.terminate()
+        # Who comes now goes to another host at once; who was there is still served.
+        wait_for(lambda: refuses(again), what="a refusal", within_s=1)
+        assert again.process.poll() is None
+        assert finish() == 202
+    assert again.process.wait(16) == 0
     assert time.monotonic() - started < 16
     assert family(again) == []
     stopped = job_row(again, uid)

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
+from django_q.models import Schedule
 
 from jobs import lifecycle, pipeline, retention, staging
 from jobs.clerk import Clerk
@@ -268,3 +269,24 @@ def test_the_daily_schedule_does_both() -> None:
     retention.daily()
     assert Job.objects.count() == 1
     assert staged_folders() == []
+
+
+def test_what_a_day_leaves_is_done_at_once_and_not_tomorrow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 1)
+    tomorrow = timezone.now() + timedelta(days=1)
+    plan = Schedule.objects.create(func=retention.DAILY, next_run=tomorrow)
+    for number in range(2):
+        ended("completed", 100, number)
+    monkeypatch.setattr(retention, "CLEAN_S", 0)
+    for jobs in (1, 0):
+        retention.daily()
+        plan.refresh_from_db()
+        assert (Job.objects.count(), plan.next_run <= timezone.now()) == (jobs, True)
+    monkeypatch.setattr(retention, "CLEAN_S", 60)
+    Schedule.objects.update(next_run=tomorrow)
+    retention.daily()
+    plan.refresh_from_db()
+    assert plan.next_run == tomorrow
+    assert not Reference.objects.exists()

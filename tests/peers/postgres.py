@@ -1,5 +1,6 @@
 """A PostgreSQL of our own: a new cluster on a free port, that nobody else knows and that is gone
-afterwards. Nothing in it has to survive a power cut, so nothing is synced to disk."""
+afterwards. Nothing in it has to survive a power cut, so nothing is synced to disk, unless somebody
+wants to know how long that takes."""
 
 import os
 import pwd
@@ -23,6 +24,7 @@ _START_S = 60
 # Text is sorted as people do and not by its bytes, so that who relies on bytes is found out.
 _INITDB = ("--encoding=UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US")
 _FAST = ("fsync=off", "full_page_writes=off", "max_wal_size=256MB", "shared_buffers=32MB")
+_DURABLE = ("max_wal_size=1GB", "shared_buffers=256MB")
 
 _DIE_WITH_US = ["setpriv", "--pdeathsig", "INT"] if shutil.which("setpriv") else []
 
@@ -48,6 +50,7 @@ class Postgres:
     port: int
     password: str = field(repr=False)
     process: subprocess.Popen[bytes] | None = None
+    durable: bool = False
 
     def url(self, name: str = "postgres") -> str:
         """The address of one of its databases."""
@@ -65,7 +68,7 @@ class Postgres:
     def start(self) -> None:
         """Returns when it takes connections."""
         settings = [
-            *_FAST,
+            *(_DURABLE if self.durable else _FAST),
             f"port={self.port}",
             "listen_addresses=127.0.0.1",
             f"unix_socket_directories={self.folder}",
@@ -126,15 +129,15 @@ def _as_postgres(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def running() -> Iterator[Postgres]:
-    """Takes about a second to start.
+def running(*, durable: bool = False) -> Iterator[Postgres]:
+    """Takes about a second to start. A `durable` one syncs each commit to disk, as a real one does.
 
     Its folder is a short one of its own directly below /tmp: those of tests may be closed to the
     user `postgres`, and the path of a socket must have less than 108 bytes.
     """
     folder = Path(tempfile.mkdtemp(prefix="pixerve-postgres-", dir="/tmp"))
     # A password with signs that a URL has uses of its own for.
-    found = Postgres(folder, _free_port(), f"{secrets.token_hex(8)}@/:%#?")
+    found = Postgres(folder, _free_port(), f"{secrets.token_hex(8)}@/:%#?", durable=durable)
     try:
         if os.getuid() == 0:
             entry = pwd.getpwnam(_USER)

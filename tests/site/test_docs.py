@@ -10,6 +10,7 @@ from typing import Any, get_args
 from urllib.parse import unquote
 
 import pytest
+from django.db import connection
 from django.urls import URLPattern, URLResolver, get_resolver
 from dotenv import dotenv_values
 from pydantic.alias_generators import to_camel
@@ -337,6 +338,22 @@ def test_the_tour_asks_for_what_the_trial_token_makes() -> None:
     formats: Any = TRIAL_JOB["formats"]
     [[side]] = formats["webp"]["sizes"]
     assert f"_imn_large_{side}_{side}_.webp" in tour
+
+
+@pytest.mark.sql
+@pytest.mark.django_db
+def test_the_queries_of_the_alerts_run_and_read_no_whole_table() -> None:
+    [block] = re.findall(r"```sql\n(.*?)```", read("docs/deploy.md"), re.DOTALL)
+    queries = re.findall(r"^SELECT [^;]+;", block, re.MULTILINE)
+    assert len(queries) == 9
+    with connection.cursor() as cursor:
+        for query in queries:
+            cursor.execute(query)
+            cursor.fetchall()
+            if connection.vendor == "sqlite":
+                cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+                plan = " ".join(row[-1] for row in cursor.fetchall())
+                assert "SEARCH" in plan or "django_q" in query, plan
 
 
 # --- links

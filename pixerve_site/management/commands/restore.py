@@ -9,6 +9,7 @@ from django.db import DatabaseError
 from delivery.errors import DeliveryError
 from pixerve_site import restore
 from pixerve_site.dumps import DumpError
+from pixerve_site.first_run import MayNotMakeTables
 
 
 class Command(BaseCommand):
@@ -21,8 +22,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             found = restore.bring_back(options["source"])
-        except (restore.RestoreError, DumpError, DeliveryError, OSError, DatabaseError) as error:
+        except (restore.RestoreError, DumpError, MayNotMakeTables, DeliveryError, OSError) as error:
             raise CommandError(f"not restored: {error}") from None
+        except DatabaseError as error:
+            raise CommandError(f"not restored: {' '.join(str(error).split())}") from None
         self.stdout.write(f"restored what was there at {found.made_at}; now start the server")
         if found.files is None:
             self.stderr.write("warning: the backup has no hosted files; bring them back, too")

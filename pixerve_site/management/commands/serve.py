@@ -5,6 +5,7 @@ import sys
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from django.db import DatabaseError, OperationalError, connections
 
 from jobs import leases, staging, sweeping, tokens
 from jobs.holds import Hold
-from pixerve_site import first_run, restore
+from pixerve_site import agreement, first_run, restore
 from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.files import locked
 from pixerve_site.first_run import NewAdmin
 from pixerve_site.parts import Part
-from pixerve_site.ports import listening, port_problem
+from pixerve_site.ports import hang_up, listening, port_problem
 from pixerve_site.supervisor import Supervisor
 
 TRIAL_SUBJECT = "trial"
@@ -75,6 +76,8 @@ class Command(BaseCommand):
                 made = self._prepare()
             except OperationalError as error:
                 raise CommandError(f"the database is not there: {_one_line(error)}") from None
+            except first_run.MayNotMakeTables as error:
+                raise CommandError(str(error)) from None
             code = self._supervise(held, made)
             self._excuse()
         sys.exit(code)
@@ -85,17 +88,16 @@ class Command(BaseCommand):
         return set(names or PARTS)
 
     def _supervise(self, held: ExitStack, made: NewAdmin | None) -> int:
-        listener = greeting = None
+        options: dict[str, Any] = {"grace_s": max(3.0, settings.PIXERVE.stop_grace - 5.0)}
+        number = None
         if "web" in self._parts:
             address = settings.PIXERVE.host, settings.PIXERVE.port
-            listener = held.enter_context(listening(*address)).fileno()
-            greeting = Greeting(self.stdout.write, made)
-        supervisor = Supervisor(
-            [each for each in programs(listener) if each.name in self._parts],
-            grace_s=max(3.0, settings.PIXERVE.stop_grace - 5.0),
-            on_poll=greeting,
-        )
-        return supervisor.run()
+            listener = held.enter_context(listening(*address))
+            number = listener.fileno()
+            options["on_poll"] = Greeting(self.stdout.write, made)
+            options["on_stop"] = partial(hang_up, listener)
+        parts = [each for each in programs(number) if each.name in self._parts]
+        return Supervisor(parts, **options).run()
 
     def _excuse(self) -> None:
         """Who did not end in time was cut by us: that is not held against its job."""
@@ -153,6 +155,7 @@ class Command(BaseCommand):
             first_run.ensure_schedule()
             # Its password is said by who greets.
             made = first_run.ensure_admin() if "web" in self._parts else None
+        self._compare()
         staging.root().mkdir(parents=True, exist_ok=True)
         if "web" in self._parts:
             self._try_lock()
@@ -160,6 +163,12 @@ class Command(BaseCommand):
             sweeping.prune_staging()
         connections.close_all()
         return made
+
+    def _compare(self) -> None:
+        if settings.PIXERVE.has_many_hosts:
+            shared = agreement.line(settings.PIXERVE, settings.KEYS)
+            self.stdout.write(f"the same on each host: {shared}")
+            self.stdout.flush()
 
 
 def _one_line(error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""Where each part of Pixerve saturates, each measured alone."""
