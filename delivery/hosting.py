@@ -13,7 +13,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
@@ -171,11 +171,18 @@ class HostedRoot:
         One that is still under way starts again. Raises PathRefused, HostingFailed.
         """
         *folders, name = _segments(path)
-        prefix = _temporary_prefix(name)
+        return self._clean(folders, (name,))
+
+    def clean_all(self, folder: str, names: Iterable[str]) -> int:
+        """``clean`` for several files of one ``folder`` ("" is the root), which is listed once."""
+        return self._clean(_segments(folder) if folder else [], names)
+
+    def _clean(self, folders: list[str], names: Iterable[str]) -> int:
+        prefixes = tuple(map(_temporary_prefix, names))
         removed = 0
         try:
             with self._folder(folders) as folder, os.scandir(folder) as entries:
-                half = [each.name for each in entries if each.name.startswith(prefix)]
+                half = [each.name for each in entries if each.name.startswith(prefixes)]
                 for each in half:
                     with suppress(FileNotFoundError):
                         os.unlink(each, dir_fd=folder)

@@ -136,6 +136,8 @@ class Converter:
         logger.warning("Child died (%s); last words: %s", code, conversation.stderr_tail)
         if code == -signal.SIGXCPU:
             return PictureError("conversion_timeout", "The conversion used up its CPU time.")
+        if code == -signal.SIGKILL:  # nobody sends it but the kernel, or a person
+            return PictureError("decoder_killed", "The decoder was killed (SIGKILL): no memory?")
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return PictureError("decoder_crashed", f"The decoder died ({how}) at this picture.")
 
@@ -152,9 +154,10 @@ def _suits(child: Child, plan: Plan) -> bool:
 
 
 def _exit_code(child: Child) -> int:
-    """How the child ended by itself, if it did within a second; else it is killed now."""
+    """How the child ended by itself; 0 if it did not within a second, and is killed now."""
     try:
         return child.process.wait(timeout=1.0)
     except subprocess.TimeoutExpired:
         child.process.kill()
-        return child.process.wait()
+        child.process.wait()
+        return 0

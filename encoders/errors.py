@@ -17,6 +17,7 @@ Every failure of this package is one ``PictureError``; ``code`` says which. The 
     │   ├── conversion_timeout    wall clock or CPU time ran out
     │   ├── out_of_memory         the decoder asked for more than it may have
     │   ├── machine_short *       no memory, processes, open files or room left at this moment
+    │   ├── decoder_killed *      the child process was killed, as by the kernel for its memory
     │   ├── decoder_crashed *     the child process died; the message names the signal
     │   └── conversion_failed     an unforeseen error inside the child
     └── the result cannot be made
@@ -27,7 +28,7 @@ Every failure of this package is one ``PictureError``; ``code`` says which. The 
         └── disk_full *           the disk has no room for the rendition
 """
 
-RETRYABLE = frozenset({"machine_short", "decoder_crashed", "disk_full"})
+RETRYABLE = frozenset({"machine_short", "decoder_killed", "decoder_crashed", "disk_full"})
 
 
 class PictureError(Exception):

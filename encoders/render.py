@@ -30,6 +30,10 @@ from encoders.times import Times, ms
 _OS_ERRORS = {
     errno.ENOSPC: ("disk_full", "The disk is full."),
     errno.EDQUOT: ("disk_full", "The disk quota is used up."),
+    **dict.fromkeys(
+        (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
+        ("machine_short", "The machine has no memory or no open files left."),
+    ),
     errno.EFBIG: ("output_too_large", "A rendition is larger than one file may be."),
 }
 

@@ -15,8 +15,9 @@ ADVICE = {
     "output_too_large": "Ask for a smaller size or a lower quality.",
     "conversion_timeout": "Ask for less, or raise PIXERVE_JOB_TIMEOUT and replay the job.",
     "out_of_memory": "Upload a smaller picture, or raise PIXERVE_MEMORY_MB and replay the job.",
-    "decoder_crashed": "Replay the job once the machine has memory to spare; if it fails again, the"
-    " picture is to blame.",
+    "decoder_killed": "Replay the job once the machine has memory to spare; the kernel's log says"
+    " what it killed. If it happens often, lower PIXERVE_MEMORY_MB.",
+    "decoder_crashed": "Replay the job once; if it fails again, the picture is to blame.",
     "conversion_failed": _OUR_FAULT,
     "internal_error": _OUR_FAULT,
     "decoder_unavailable": "Install ImageMagick, then replay the job.",

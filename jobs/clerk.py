@@ -14,7 +14,8 @@ import time
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from jobs import bells, clocks, cluster, leases, outages, outcomes, queue, retention
+from jobs import bells, clocks, cluster, leases, outages, outcomes, queue, retention, sweeping
+from jobs.bucket_sweep import Sweeper
 from jobs.callbacks import Sender
 from jobs.models import Job
 from jobs.postman import Postman
@@ -34,6 +35,7 @@ def reap(reaper: leases.Reaper) -> int:
     """Return the jobs of holders that are gone to the queue, or fail those too often lost."""
     reaped = 0
     for job in reaper.gone():
+        sweeping.clean_up_after(job)
         if leases.is_one_too_many(job):
             log.error("job %s lost its worker %d times", job.uid, leases.MAX_LOST)
             reaped += outcomes.fail(
@@ -117,6 +119,7 @@ class Clerk:
         self._postman = Postman()
         self._reaper = leases.Reaper()
         self._watchdog = Watchdog()
+        self._sweeper = Sweeper()
         self._clock = clocks.Follower()
         self._next_watch = 0.0
         self._next_sweep = 0.0
@@ -135,6 +138,7 @@ class Clerk:
                 outages.forget_connection()
                 # Nobody could be seen meanwhile: time spent so is nobody's silence.
                 self._reaper, self._watchdog = leases.Reaper(), Watchdog()
+                self._sweeper = Sweeper()
             bells.clerk.wait(TICK_S)
         self._postman.close()
         self._sender.close()
@@ -151,4 +155,5 @@ class Clerk:
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP_EVERY_S
             retention.keep_within_budget()
-            retention.sweep_staging()
+            sweeping.sweep_staging()
+        self._sweeper.look()

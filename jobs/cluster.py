@@ -111,10 +111,10 @@ def _bind_forks() -> None:
 def _own_work_folder() -> Path:
     """Where this cluster's converters work; what killed clusters left there goes."""
     work = Path(settings.PIXERVE.data_dir) / "run" / "work"
+    own = work / str(os.getpid())  # in a container the one before had it, more often than not
     for left in work.glob("*"):
-        if not Path("/proc", left.name).exists():
+        if left == own or not Path("/proc", left.name).exists():
             shutil.rmtree(left, ignore_errors=True)
-    own = work / str(os.getpid())
     own.mkdir(mode=0o700, parents=True, exist_ok=True)
     return own
 

@@ -17,10 +17,10 @@ from jobs.deliveries import UNDER_WAY
 from jobs.models import Delivery, DeliveryState, Job, Rendition, StorageHealth
 from jobs.states import Stage, State
 
-HELD_S = 60  # a clerk on another host that says nothing for so long is taken for gone
+HELD_S = 45  # a clerk on another host that says nothing for so long is taken for gone
 
 _PARKED = Q(rendition__job__state=State.PROCESSING, rendition__job__stage=Stage.DELIVERING)
-_FAILED = Q(rendition__job__state=State.FAILED)
+_OVER = Q(rendition__job__state__in=[State.FAILED, State.CANCELLED])
 
 
 def any_open() -> bool:
@@ -32,12 +32,13 @@ def any_open() -> bool:
 def due(beyond: Iterable[str] = ()) -> QuerySet[Delivery]:
     """What the clerk may send now, that of credentials in `beyond` aside.
 
-    Those of a clerk that was silent for too long are among them, and those of a job that failed
-    before all were sent: these are only cleaned up. Those of a job that a worker holds never are.
+    Those of a clerk that was silent for too long are among them, and those of a job that failed, or
+    was put back and cancelled, before all were sent: these are only cleaned up. Those of a job that
+    a worker holds never are.
     """
     rows = Delivery.objects.filter(state__in=UNDER_WAY, next_at__lte=timezone.now())
     return (
-        rows.filter(_PARKED | _FAILED, rendition__job__owner="")
+        rows.filter(_PARKED | _OVER, rendition__job__owner="")
         .exclude(credential_key__in=list(beyond))
         .select_related("rendition__job")
         .order_by("next_at")

@@ -38,11 +38,17 @@ def publish(
     if bucket.in_use():
         return _publish_there(wanted, made_in, beat)
     sub_dir = wanted[0].key.rpartition("/")[0] if wanted else ""
-    for each in wanted if again else ():
-        root().clean(each.key)
+    if again:
+        clean([each.key for each in wanted])
     sources = {_name(each): made_in / _name(each) for each in wanted}
     placed = root().publish_all(sub_dir, sources, on_each=beat)
     return [each.at(placed[_name(each)].size, placed[_name(each)].mtime_ns) for each in wanted]
+
+
+def clean(keys: Sequence[str]) -> None:
+    """Remove what killed publishes of these, of one folder, left half. Raises DeliveryError."""
+    folder = keys[0].rpartition("/")[0] if keys else ""
+    root().clean_all(folder, [key.rpartition("/")[2] for key in keys])
 
 
 def _name(published: Published) -> str:

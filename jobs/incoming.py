@@ -4,26 +4,28 @@ import errno
 import hashlib
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from encoders.sniff import SNIFF_BYTES, sniff
 from jobs import bucket, staging
 from jobs.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedPicture
+from jobs.holds import Hold
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A finished upload, durable, not yet a job."""
+    """A finished upload, durable on this host, not yet a job; not swept while `hold` lasts."""
 
     uid: uuid.UUID
     upload_name: str
     sha256: str
     size: int
     source_format: str
+    hold: Hold | None = field(default=None, compare=False, repr=False)
 
 
 def _sync_folder(path: Path) -> None:
@@ -55,12 +57,12 @@ class Incoming:
         self._hash = hashlib.sha256()
         self._head = b""
         self._size = 0
-        self._sent = False
         self._stream = self._open()
 
     def _open(self) -> BinaryIO:
         try:
             staging.folder(self.uid).mkdir(mode=0o700, parents=True)
+            self._hold = Hold(staging.folder(self.uid))
             return staging.source_path(self.uid).open("xb", buffering=0)
         except OSError as error:
             staging.remove_here(self.uid)
@@ -101,11 +103,11 @@ class Incoming:
         return found
 
     def finish(self) -> Staged:
-        """Make it durable: from here on the upload survives a power cut, and with a bucket the loss
-        of this host."""
+        """Make it durable: from here on the upload survives a power cut. (With a bucket it does so
+        there, where `intake.accept` puts it.)"""
         source_format = self._format()
         if bucket.in_use():
-            self._put()
+            self._stream.close()
         else:
             self._sync()
         return Staged(
@@ -114,6 +116,7 @@ class Incoming:
             sha256=self._hash.hexdigest(),
             size=self._size,
             source_format=source_format,
+            hold=self._hold,
         )
 
     def _sync(self) -> None:
@@ -125,15 +128,8 @@ class Incoming:
         except OSError as error:
             raise out_of_space(error) or error from None
 
-    def _put(self) -> None:
-        self._stream.close()
-        self._sent = True
-        staging.keep_source(self.uid, self._hash.hexdigest())
-
     def abort(self) -> None:
         """Leave nothing behind."""
         self._stream.close()
-        if self._sent:
-            staging.discard(self.uid)
-        else:
-            staging.remove_here(self.uid)
+        staging.remove_here(self.uid)
+        self._hold.release()

@@ -13,13 +13,13 @@ from credentials.sealing import seal
 from encoders import registry
 from encoders.plan import ORIGINAL, Variant
 from encoders.sniff import EXTENSIONS
-from jobs import bells, names, queue
+from jobs import arrivals, bells, bucket, names, queue, staging
 from jobs.errors import Conflict, InvalidSpec
 from jobs.incoming import Staged
 from jobs.models import Job, Reference
-from jobs.spec import JobSpec
+from jobs.spec import JobSpec, load
 from jobs.spec_format import Output, SettingsSpec
-from jobs.states import IN_FLIGHT
+from jobs.states import IN_FLIGHT, State
 
 _ATTEMPTS = 5
 
@@ -42,7 +42,7 @@ class Accepted:
 
 class Unconfirmed(OperationalError):
     """The database went away at COMMIT: whether there is a job now, nobody can say. If there is,
-    it needs what is staged; if not, staging is swept in its own time."""
+    it needs what is staged; if not, that is swept in a minute."""
 
 
 def outputs(spec: JobSpec, reference: str, stem: str, source_format: str) -> tuple[Variant, ...]:
@@ -66,6 +66,13 @@ def outputs(spec: JobSpec, reference: str, stem: str, source_format: str) -> tup
             )
         found.append(Variant(original, ORIGINAL))
     return tuple(found)
+
+
+def output_keys(job: Job) -> list[str]:
+    """The object key of every output of a job, in one folder."""
+    spec = load(job.spec)
+    made = outputs(spec, job.reference_id, job.stem, job.source_format)
+    return [names.object_key(spec.sub_dir or "", each.name) for each in made]
 
 
 def _variant(
@@ -97,7 +104,9 @@ def _reference(sha256: str, subject: str) -> str:
     """This subject's name for this content, allocated where it has none."""
     if _first(sha256, subject):
         return sha256
-    same = Reference.objects.select_for_update().filter(sha256=sha256).order_by("pk")
+    # No key of it changes: the end of a job that this upload will wait for refers to the same row.
+    locked = Reference.objects.select_for_update(no_key=True)
+    same = locked.filter(sha256=sha256).order_by("pk")
     # Twice: whoever waits for the first one's row here has not seen what was added meanwhile.
     same.filter(pk=sha256).first()
     known = dict(same.values_list("subject", "name"))
@@ -128,6 +137,8 @@ def seal_headers(uid: uuid.UUID, headers: dict[str, str]) -> str:
 
 
 def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Accepted:
+    if bucket.in_use() and not arrivals.settle(staged.uid):
+        raise staging.away()
     reference = _reference(staged.sha256, subject)
     expected = outputs(spec, reference, stem, staged.source_format)
     job = Job.objects.create(
@@ -176,10 +187,12 @@ def _in_flight(sha256: str, subject: str) -> bool:
 
 def accept(staged: Staged, spec: JobSpec, subject: str) -> Accepted:
     """Make the job. On any error but Unconfirmed nothing is stored, and the caller discards what is
-    staged.
+    staged (`staging.discard_refused`).
 
-    Raises Conflict where the subject's job with this content is still in flight, InvalidSpec.
+    Raises Conflict where the subject's job with this content is still in flight, InvalidSpec,
+    Unavailable.
     """
+    staging.keep_source(staged.uid, staged.sha256)
     stem = names.safe_stem(staged.upload_name)
     for attempt in range(_ATTEMPTS):
         try:
@@ -195,3 +208,19 @@ def accept(staged: Staged, spec: JobSpec, subject: str) -> Accepted:
         "a job with this picture is in flight; wait for its end, or cancel it",
         field="file",
     )
+
+
+def is_nobodys(uid: uuid.UUID) -> bool:
+    """Whether no job was made of this upload, and none will be by a transaction that is under way:
+    a row of the same `uid` could be written, which waits for the end of such a one."""
+    row = dict.fromkeys(("subject", "sha256", "reference_id"), "") | {"state": State.CANCELLED}
+    try:
+        with transaction.atomic():
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL lock_timeout = '1s'")
+            Job.objects.create(uid=uid, spec={}, source_bytes=0, total=0, **row)
+            transaction.set_rollback(True)
+    except (IntegrityError, OperationalError):  # the latter: its end takes long
+        return False
+    return True

@@ -9,10 +9,10 @@ so that a reused pid is another owner.
 import os
 import socket
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from django.db.models import F
 from django.utils import timezone
@@ -24,6 +24,7 @@ from jobs.states import State
 LEASE_S = 30.0
 BEAT_S = 5.0
 MAX_LOST = 3
+K = TypeVar("K", bound=Hashable)
 _START_FIELD = 19  # stat field 22, counted behind the command's closing bracket
 
 
@@ -129,40 +130,44 @@ def excuse(owners: Iterable[str] | None = None) -> int:
     return (held if owners is None else held.filter(owner__in=list(owners))).update(excused=True)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    fence: int
-    beat: int
-    since: float
+class Silence:
+    """Finds whose owner is gone: dead on this host, or without a new sign of life for so long.
+
+    Silence is measured on this process's own monotonic clock, so that no clock that jumps, here or
+    elsewhere, can take anything from anybody.
+    """
+
+    def __init__(self, silent_s: float) -> None:
+        self._silent_s = silent_s
+        self._seen: dict[Hashable, tuple[Hashable, float]] = {}
+
+    def gone(self, there: Mapping[K, tuple[str, Hashable]]) -> list[K]:
+        """Those of `there`, each with its owner and its latest sign of life, whose owner is gone by
+        what was seen until now."""
+        now = time.monotonic()
+        self._seen = {key: self._look(key, sign, now) for key, (_, sign) in there.items()}
+        return [
+            key
+            for key, (owner, _) in there.items()
+            if is_dead(owner) or now - self._seen[key][1] >= self._silent_s
+        ]
+
+    def _look(self, key: Hashable, sign: Hashable, now: float) -> tuple[Hashable, float]:
+        before = self._seen.get(key)
+        return before if before is not None and before[0] == sign else (sign, now)
 
 
 class Reaper:
-    """Takes jobs from holders that are gone: dead on this host, or without a beat for `lease_s`.
-
-    Silence is measured on this process's own monotonic clock, so that no clock that jumps, here or
-    elsewhere, can take a lease away.
-    """
+    """Takes jobs from holders that are gone."""
 
     def __init__(self, lease_s: float = LEASE_S) -> None:
-        self._lease_s = lease_s
-        self._seen: dict[int, _Seen] = {}
+        self._silence = Silence(lease_s)
 
     def gone(self) -> list[Job]:
         """The jobs whose holder is gone, by what was seen until now."""
         leased = list(Job.objects.filter(state=State.PROCESSING).exclude(owner=""))
-        now = time.monotonic()
-        self._seen = {job.pk: self._look(job, now) for job in leased}
-        return [
-            job
-            for job in leased
-            if is_dead(job.owner) or now - self._seen[job.pk].since >= self._lease_s
-        ]
-
-    def _look(self, job: Job, now: float) -> _Seen:
-        before = self._seen.get(job.pk)
-        if before is not None and (before.fence, before.beat) == (job.fence, job.beat):
-            return before
-        return _Seen(job.fence, job.beat, now)
+        gone = self._silence.gone({job.pk: (job.owner, (job.fence, job.beat)) for job in leased})
+        return [job for job in leased if job.pk in gone]
 
 
 def is_one_too_many(job: Job) -> bool:

@@ -42,7 +42,10 @@ def replay(job: Job) -> None:
         ) from None
     if happened:
         return
-    job.refresh_from_db(fields=["state", "has_source"])
+    try:
+        job.refresh_from_db(fields=["state", "has_source"])
+    except Job.DoesNotExist:  # pruned at this moment
+        raise Gone("source_gone", "this job is no longer kept; upload its picture again") from None
     if job.state == State.FAILED:
         raise Gone("source_gone", "the source of this job is no longer kept; upload it again")
     raise Conflict("not_failed", f"only a failed job can be replayed; this one is {job.state}")

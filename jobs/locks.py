@@ -20,6 +20,7 @@ class Lock(IntEnum):
     TURNS = 0x7069_7866
     START = 0x7069_7867
     CLAIMS = 0x7069_7868
+    STAGING = 0x7069_7869
 
 
 def hold(lock: Lock, name: str = "") -> None:
@@ -45,3 +46,12 @@ def alone(lock: Lock) -> Iterator[None]:
         yield
     finally:
         connection.close()
+
+
+def is_held(lock: Lock) -> bool:
+    """Whether somebody is `alone` with it at this moment; ask outside of a transaction."""
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock_shared(%s, 0)", [lock])
+        return not cursor.fetchone()[0]

@@ -3,6 +3,7 @@
 Reference ◀── Job ──▶ Rendition (one produced file) ◀── Delivery (to one destination)
                ├────▶ Success | Failure (append-only records of its ends)
                └────▶ Event ◀── Callback ──▶ CallbackAttempt
+Arrival: an upload that is no job yet, on its way into the bucket
 HostedFile: what lies at a path of `/files/`; lives as long as the file, not as the job
 StorageHealth: how the last deliveries to one credential went, for all processes
 """
@@ -138,6 +139,18 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.upload_name} ({self.state})"
+
+
+class Arrival(models.Model):
+    """An upload on its way into the bucket of all hosts, see `jobs.arrivals`: `owner` is the
+    process that brings it, and raises `beat` meanwhile."""
+
+    uid = models.UUIDField(primary_key=True, editable=False)
+    owner = models.CharField(max_length=200)
+    beat = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.uid)
 
 
 class Rendition(models.Model):

@@ -47,7 +47,7 @@ from jobs.states import Stage
 log = logging.getLogger("pixerve.jobs")
 
 CRASHED = "decoder_crashed"
-MAX_CRASHES = 2
+MAX_CRASHES = 2  # it may be the picture's fault, or that of a moment, or of a picture before it
 BACKOFF_S = (5, 30, 120)  # between tries of a job whose trouble can pass
 # Memory, processes, open files, room on a disk: another time there may be some.
 SHORTAGES = frozenset(
@@ -272,11 +272,12 @@ def _host(
 
 
 def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:
-    if error.code == CRASHED and job.crashes + 1 < MAX_CRASHES:
-        noted = _insist(lambda: transitions.put_back(job, crashes=F("crashes") + 1))
-    elif error.code != CRASHED and _can_pass(error) and job.attempts <= len(BACKOFF_S):
+    crashed = error.code == CRASHED
+    may_crash = not crashed or job.crashes + 1 < MAX_CRASHES
+    if _can_pass(error) and may_crash and job.attempts <= len(BACKOFF_S):
         pause = timedelta(seconds=BACKOFF_S[job.attempts - 1])
-        noted = _insist(lambda: transitions.put_back(job, run_after=timezone.now() + pause))
+        back = {"run_after": timezone.now() + pause, "crashes": F("crashes") + crashed}
+        noted = _insist(lambda: transitions.put_back(job, **back))
     else:
         noted = _insist(lambda: outcomes.fail(job, error.code, error.message))
     # A former holder stumbles over what the new one has moved; that says nothing about the job.

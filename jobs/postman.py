@@ -97,7 +97,7 @@ class Postman:
 
     def _start(self, delivery: Delivery) -> bool:
         job = delivery.rendition.job
-        given_up = job.state == State.FAILED
+        given_up = job.state != State.PROCESSING
         if not deliveries_due.claim(delivery, self._owner):
             return False
         try:

@@ -23,7 +23,6 @@ from jobs.spec_format import Output
 from jobs.states import Stage, State
 
 LOOK_EVERY_S = 1.0
-ASK_EVERY_S = 0.1
 RETRY_AFTER_S = 30
 MOST_BYTES = 512 * 2**20  # of one output; the child may write no larger file
 # Coarse, from above: bytes of a pixel in a file.
@@ -40,7 +39,6 @@ class Pressure:
         self._lock = threading.Lock()
         self._coming = 0
         self._looked = float("-inf")
-        self._asked = float("-inf")
         self._running = 0
         self._old = False
 
@@ -67,18 +65,15 @@ class Pressure:
 
     def _look(self) -> tuple[int, bool]:
         """Bytes that running jobs will need, and whether the queue is too old; looked up once a
-        second, but the database is asked between: a body that it cannot take is not read."""
+        second, but the database is asked each time: a body that it cannot take is not read."""
         limit = settings.PIXERVE.max_queue_age
-        now = time.monotonic()
-        if now < self._looked + LOOK_EVERY_S:
-            if now >= self._asked + ASK_EVERY_S:
-                queue.ask()
-                self._asked = now
+        if time.monotonic() < self._looked + LOOK_EVERY_S:
+            queue.ask()
             return self._running, self._old
         oldest = queue.oldest_wait() if limit else None
         self._old = oldest is not None and (timezone.now() - oldest).total_seconds() > limit
         self._running = needed_bytes()
-        self._looked = self._asked = time.monotonic()
+        self._looked = time.monotonic()
         return self._running, self._old
 
 

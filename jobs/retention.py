@@ -1,15 +1,12 @@
-"""What is kept for how long: records, sources of failed jobs, forgotten staging folders.
+"""What is kept for how long: records, and sources of failed jobs.
 
 Purging never touches an output: a hosted file and its row stay until somebody deletes them.
 """
 
-import logging
 import math
 import time
-import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -17,19 +14,13 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
 from django_q.models import Schedule
 
-from credentials import local_roots
-from delivery.hosting import HostedRoot
-from jobs import staging
+from jobs import staging, sweeping
 from jobs.models import CallbackState, HostedFile, Job, Reference, Rendition
-from jobs.states import FINAL, IN_FLIGHT, State
-
-log = logging.getLogger("pixerve.retention")
+from jobs.states import FINAL, State
 
 BATCH = 500
 DAILY = "jobs.retention.daily"
 CLEAN_S = 240.0  # at a time; less than any timeout of a task
-# A folder is made before its row: younger ones may belong to an upload that is still coming in.
-ORPHAN_AGE_S = 6 * 3600
 
 # The clerk asks often; written out, so that both databases answer from `job_kept`.
 _KEPT_BYTES = f"""
@@ -176,65 +167,11 @@ def prune_jobs(*, dry_run: bool = False, until: float = math.inf) -> Pruned:
     )
 
 
-def _unneeded(found: dict[uuid.UUID, float], before: float) -> list[uuid.UUID]:
-    rows = Job.objects.filter(uid__in=list(found))
-    kept = rows.filter(state__in=IN_FLIGHT) | rows.filter(state=State.FAILED, has_source=True)
-    known, needed = (set(each.values_list("uid", flat=True)) for each in (rows, kept))
-    return [
-        uid
-        for uid, changed in found.items()
-        if uid not in needed and (uid in known or changed < before)
-    ]
-
-
-def orphans(min_age_s: float = ORPHAN_AGE_S) -> list[uuid.UUID]:
-    """Staging folders that no job needs. One without a job counts only when it has not been
-    touched for a while: its upload may still be coming in."""
-    before = time.time() - min_age_s
-    return unneeded(dict(staging.folders()), before)
-
-
-def unneeded(folders: dict[uuid.UUID, float], before: float) -> list[uuid.UUID]:
-    """Of these folders and their times: those of ended jobs, and without any job those from
-    `before` (Unix seconds)."""
-    found = list(folders.items())
-    batches = [dict(found[start : start + BATCH]) for start in range(0, len(found), BATCH)]
-    return [uid for batch in batches for uid in _unneeded(batch, before)]
-
-
-def sweep_staging(min_age_s: float = ORPHAN_AGE_S) -> int:
-    """Remove this host's orphaned staging folders; returns how many. The clerk calls it every few
-    seconds: a worker that is killed between the commit of an end and the clean-up leaves its
-    folder, and one on another host leaves what was cached here."""
-    found = orphans(min_age_s)
-    for uid in found:
-        staging.discard_here(uid)
-    return len(found)
-
-
-def sweep_folders() -> None:
-    """Remove half-written files that nobody came back to, below `/files/` and in the folders of
-    credentials. Who sends a file again has removed what was left of it before."""
-    for folder in [Path(settings.PIXERVE.serve_dir), *local_roots.folders()]:
-        try:
-            HostedRoot(folder).sweep(ORPHAN_AGE_S)
-        except OSError as error:
-            log.warning("half-written files in %s stay: %s", folder, error.strerror)
-
-
-def prune_staging(*, dry_run: bool = False, min_age_s: float = ORPHAN_AGE_S) -> int:
-    """Remove orphaned staging folders and half-written files; returns how many folders."""
-    if dry_run:
-        return len(orphans(min_age_s))
-    sweep_folders()
-    return sweep_staging(min_age_s)
-
-
 def daily() -> None:
     """What the daily schedule runs. A day's worth of a busy installation is more than a task may
     take (django-q2 would kill the worker): what is left is the next run's, at once."""
     until = time.monotonic() + CLEAN_S
-    prune_staging()
+    sweeping.prune_staging()
     prune_jobs(until=until)
     if time.monotonic() >= until:
         Schedule.objects.filter(func=DAILY).update(next_run=timezone.now())

@@ -202,9 +202,9 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def parse(job: object) -> JobSpec:
-    """The spec of a token's `job`, plain JSON. Raises InvalidSpec naming each wrong field."""
+    """The spec of a token's `job`. Raises InvalidSpec naming each wrong field."""
     try:
-        return _judged(json.dumps(job), settings.PIXERVE)
+        return JobSpec.model_validate(job)
     except ValidationError as error:
         found = [
             {
@@ -227,15 +227,7 @@ def load(stored: dict[str, Any]) -> JobSpec:
     return _loaded(json.dumps(stored))
 
 
-# Clients send the same few instructions again and again, and judging them costs more than all else
-# that a token does. What was refused is judged anew; `_by` are the settings that judged.
-
-
-@lru_cache(maxsize=64)
-def _judged(job: str, _by: object) -> JobSpec:
-    return JobSpec.model_validate(json.loads(job))
-
-
 @lru_cache(maxsize=64)
 def _loaded(stored: str) -> JobSpec:
+    """Clients send the same few instructions again and again."""
     return JobSpec.model_validate(json.loads(stored), context={"accepted": True})

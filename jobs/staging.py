@@ -4,13 +4,13 @@
     staging/{uid}/out.{n}/   renditions of the n-th claim, until all are delivered
 
 The folder is made before the row and removed after it ends, so what a kill leaves behind is a
-folder without a live row; `jobs.retention` sweeps those.
+folder without a live row; `jobs.retention` sweeps those. While an upload comes in, a lock on its
+folder says so (`jobs.holds`), which the kernel drops with the process.
 
 With `PIXERVE_STAGING_URL` the same lies in the bucket that all hosts share (`jobs.bucket`), and the
 folder here is a cache that may vanish: whoever needs a file asks for it with `source` or `bring`.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -21,13 +21,15 @@ from functools import cache, partial
 from pathlib import Path
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from delivery.carrier import Parcel, Unprepared
 from delivery.deadline import beside
 from delivery.errors import DeliveryError
 from encoders.plan import Rendition
-from jobs import bucket
+from jobs import arrivals, bucket
 from jobs.errors import Unavailable
+from jobs.holds import is_kept
 from jobs.models import Rendition as RenditionRow
 
 RETRY_AFTER_S = 60
@@ -37,13 +39,13 @@ _BYTES = "application/octet-stream"
 
 def root() -> Path:
     """The staging folder of this installation."""
-    return _below(settings.PIXERVE.data_dir, "staging")
+    return _root(settings.PIXERVE.data_dir)
 
 
 @cache
-def _below(data_dir: Path, name: str) -> Path:
+def _root(data_dir: Path) -> Path:
     """Every job asks several times, and taking a path apart is not free."""
-    return data_dir / name
+    return data_dir / "staging"
 
 
 def folder(uid: uuid.UUID) -> Path:
@@ -64,58 +66,40 @@ def discard(uid: uuid.UUID) -> None:
     """Remove all of a job that needs it no more; nothing is fine. What a bucket that is away does
     not give up now is swept later."""
     discard_here(uid)
-    _discard_there(uid, lambda _: True)
+    discard_there(uid)
+
+
+def discard_there(uid: uuid.UUID, choose: Callable[[str], bool] = lambda _: True) -> None:
+    """Of a job's objects remove those whose part right below its folder is chosen; what cannot be
+    removed now is swept later, and while staging is kept it stays."""
+    if not bucket.in_use() or bucket.rests() or is_kept():
+        return
+    with suppress(DeliveryError), bucket.opened() as opened:
+        below = len(_key(uid)) + 1
+        keys = [each.key for each in opened.entries(_key(uid))]
+        opened.delete_all(key for key in keys if choose(key[below:].partition("/")[0]))
+
+
+def discard_refused(uid: uuid.UUID) -> None:
+    """Remove an upload that becomes no job."""
+    discard(uid)
+    if bucket.in_use():
+        with suppress(DatabaseError):  # then the clerk finds it
+            arrivals.withdraw(uid)
 
 
 def discard_here(uid: uuid.UUID) -> None:
     """Remove the folder on this host of a job that needs it no more.
 
-    While staging is kept it stays, and is swept later. Call it after the commit: whoever keeps
-    staging first and reads the job table then finds the folder of each job that needs one.
+    While staging is kept it stays, and is swept later. Call it after the commit.
     """
-    if not _is_kept():
+    if bucket.in_use() or not is_kept():
         remove_here(uid)
 
 
 def remove_here(uid: uuid.UUID) -> None:
     """Remove a folder on this host that no job ever needed."""
     shutil.rmtree(folder(uid), ignore_errors=True)
-
-
-@contextmanager
-def kept() -> Iterator[None]:
-    """No job's folder is removed for the length of a `with`, by any process of this data folder.
-
-    A file with a lock on it says so; the lock of a process that is killed goes with it.
-    """
-    path = _keeper()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        os.fchmod(descriptor, 0o644)  # the server's user must see it, whoever makes the backup
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _keeper() -> Path:
-    return _below(settings.PIXERVE.data_dir, "run/keep-staging")
-
-
-def _is_kept() -> bool:
-    try:
-        descriptor = os.open(_keeper(), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def keep_for_replay(uid: uuid.UUID, last_fence: int, made_by: int = 0) -> None:
@@ -129,7 +113,7 @@ def keep_for_replay(uid: uuid.UUID, last_fence: int, made_by: int = 0) -> None:
     for produced in folder(uid).glob("out.*"):
         if is_useless(produced.name):
             shutil.rmtree(produced, ignore_errors=True)
-    _discard_there(uid, is_useless)
+    discard_there(uid, is_useless)
 
 
 def claim_of(produced: str) -> int | None:
@@ -142,29 +126,27 @@ def _key(uid: uuid.UUID, *rest: str) -> str:
     return "/".join((bucket.STAGING, str(uid), *rest))
 
 
-def _discard_there(uid: uuid.UUID, choose: Callable[[str], bool]) -> None:
-    """Of a job's objects remove those whose part right below its folder is chosen."""
-    if not bucket.in_use() or bucket.rests():
-        return
-    with suppress(DeliveryError), bucket.opened() as opened:
-        below = len(_key(uid)) + 1
-        keys = [each.key for each in opened.entries(_key(uid))]
-        opened.delete_all(key for key in keys if choose(key[below:].partition("/")[0]))
-
-
 # --- files of a job, for whoever works on it
 
 
 def keep_source(uid: uuid.UUID, sha256: str) -> None:
-    """Put an upload, which lies here, into the bucket. Raises Unavailable."""
-    with _refusing(), bucket.opened() as opened:
-        opened.put(
-            _key(uid, "source"),
-            source_path(uid),
-            media_type=_BYTES,
-            cache_control=None,
-            sha256=sha256,
-        )
+    """Let an upload, which lies here, survive the loss of this host: where there is a bucket, put
+    it there, announced before (`jobs.arrivals`). Raises Unavailable."""
+    if bucket.in_use():
+        arrivals.announce(uid)
+        with _refusing():
+            beside(lambda: _put_source(uid, sha256), lambda: _beat(uid), arrivals.BEAT_S)
+
+
+def _put_source(uid: uuid.UUID, sha256: str) -> None:
+    key, path = _key(uid, "source"), source_path(uid)
+    with bucket.opened() as opened:
+        opened.put(key, path, media_type=_BYTES, cache_control=None, sha256=sha256)
+
+
+def _beat(uid: uuid.UUID) -> None:
+    if not arrivals.beat(uid):
+        raise away()
 
 
 _OF_ONE_FILE = frozenset({"no_object", "checksum_mismatch", "path_refused"})
@@ -293,14 +275,15 @@ def folders() -> Iterator[tuple[uuid.UUID, float]]:
                 continue
 
 
-def folders_there() -> dict[uuid.UUID, float]:
-    """The same of the bucket, by the time of the newest object. Raises DeliveryError."""
-    found: dict[uuid.UUID, float] = {}
+def parts_there() -> dict[uuid.UUID, set[str]]:
+    """The same of the bucket, with what lies right below each: `source`, `out.{n}`. Raises
+    DeliveryError."""
+    found: dict[uuid.UUID, set[str]] = {}
     with bucket.opened() as opened:
         for each in opened.entries(bucket.STAGING):
-            with suppress(ValueError):
-                uid = uuid.UUID(each.key.split("/")[1])
-                found[uid] = max(found.get(uid, 0.0), each.modified.timestamp())
+            with suppress(ValueError, IndexError):
+                _, name, part = each.key.split("/")[:3]
+                found.setdefault(uuid.UUID(name), set()).add(part)
     return found
 
 
@@ -317,7 +300,8 @@ def no_room() -> Unavailable:
     )
 
 
-def _away() -> Unavailable:
+def away() -> Unavailable:
+    """The refusal where an upload cannot be kept."""
     return Unavailable(
         "staging_unavailable", "uploads cannot be kept just now", retry_after=AWAY_RETRY_AFTER_S
     )
@@ -329,7 +313,7 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except DeliveryError as error:
-        raise no_room() if error.code == "store_full" else _away() from None
+        raise no_room() if error.code == "store_full" else away() from None
 
 
 def require_room(promised: int = 0) -> None:
@@ -340,6 +324,6 @@ def require_room(promised: int = 0) -> None:
     database beside them stops at a disk that is really full. The same for a bucket that is away.
     """
     if bucket.in_use() and bucket.rests():
-        raise _away()
+        raise away()
     if free_bytes() - promised < settings.PIXERVE.ready_free_bytes:
         raise no_room()

@@ -12,10 +12,9 @@ from django.conf import settings
 
 from delivery.errors import DeliveryError
 from delivery.hosting import HostedRoot
-from jobs import bucket, intake, names
+from jobs import bucket, intake
 from jobs.errors import InvalidSpec
 from jobs.models import HostedFile, Job
-from jobs.spec import load
 
 
 def remove(job: Job) -> None:
@@ -36,11 +35,9 @@ def remove(job: Job) -> None:
 
 
 def _keys(job: Job) -> set[str]:
+    if not job.spec.get("directHost"):
+        return set()
     try:
-        spec = load(job.spec)
-        if not spec.direct_host:
-            return set()
-        made = intake.outputs(spec, job.reference_id, job.stem, job.source_format)
+        return set(intake.output_keys(job))
     except (InvalidSpec, ValueError):  # settings have changed since; then it made nothing either
         return set()
-    return {names.object_key(spec.sub_dir or "", each.name) for each in made}

@@ -1,7 +1,9 @@
 """What the first start makes: tables, an admin user, the daily schedule. Safe to repeat."""
 
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +22,9 @@ from jobs.retention import DAILY
 from pixerve_site.files import locked
 
 SCHEDULE_NAME = "pixerve daily clean-up"
-SWEEP = "jobs.bucket_sweep.sweep"
-SWEEP_NAME = "pixerve bucket sweep"
-SWEEP_EVERY_MIN = 4
 PASSWORD_FILE = "admin_password"  # noqa: S105 - a file's name
+HALF_WRITTEN_AGE_S = 60
+_HALF_WRITTEN = re.compile(r"\.[a-z_]+(\.json)?\.[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,14 @@ def alone() -> Iterator[None]:
     lock = Path(settings.PIXERVE.data_dir) / "run" / "start"
     with locked(lock, wait=True), locks.alone(locks.Lock.START):
         yield
+
+
+def remove_half_written() -> None:
+    """Remove what a start that was killed left of a secret's file."""
+    before = time.time() - HALF_WRITTEN_AGE_S
+    for path in Path(settings.PIXERVE.data_dir).glob(".*"):
+        if _HALF_WRITTEN.fullmatch(path.name) and path.stat().st_mtime < before:
+            path.unlink(missing_ok=True)
 
 
 class MayNotMakeTables(Exception):
@@ -74,13 +83,10 @@ def _refusal(error: BaseException | None) -> str | None:
 
 
 def ensure_schedule() -> None:
-    """The daily clean-up, once; with a bucket its sweep, too, which all hosts share."""
+    """The daily clean-up, once for all hosts."""
     Schedule.objects.get_or_create(
         name=SCHEDULE_NAME, defaults={"func": DAILY, "schedule_type": Schedule.DAILY}
     )
-    if settings.PIXERVE.staging is not None:
-        every = {"schedule_type": Schedule.MINUTES, "minutes": SWEEP_EVERY_MIN}
-        Schedule.objects.update_or_create(name=SWEEP_NAME, defaults={"func": SWEEP, **every})
 
 
 def ensure_admin() -> NewAdmin | None:

@@ -29,6 +29,15 @@ T = TypeVar("T")
 SECRET = "a shared secret of the tests, long enough to be taken"
 
 
+def can_be_elsewhere() -> bool:
+    """Whether a server of ours may have a host name of its own; that takes root."""
+    command = ["unshare", "--uts", "sh", "-c", "hostname elsewhere"]
+    return (
+        shutil.which("unshare") is not None
+        and not subprocess.run(command, check=False, capture_output=True).returncode
+    )
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -95,7 +104,8 @@ class Pixerve:
     """A running server. `log` is everything that all its processes printed.
 
     Only a `measured` one counts for the coverage of the tests. It runs all `parts`, unless some are
-    named.
+    named. With a `host` it believes to be on a machine of that name, of which others cannot see who
+    lives (`can_be_elsewhere`).
     """
 
     folder: Path
@@ -104,6 +114,7 @@ class Pixerve:
     measured: bool = False
     process: subprocess.Popen[bytes] | None = None
     parts: tuple[str, ...] = ()
+    host: str = ""
 
     @property
     def url(self) -> str:
@@ -160,12 +171,18 @@ class Pixerve:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 # With the test process ends the server, too, however that came to its end.
-                [*DIE_WITH_US, sys.executable, str(ROOT / "manage.py"), "serve", *parts],
+                [*self._elsewhere(), sys.executable, str(ROOT / "manage.py"), "serve", *parts],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+
+    def _elsewhere(self) -> list[str]:
+        if not self.host:
+            return DIE_WITH_US
+        named = ["sh", "-c", 'hostname "$0" && exec "$@"', self.host]
+        return ["unshare", "--uts", *named, *DIE_WITH_US]
 
     def _ready(self) -> bool:
         assert self.process is not None
@@ -279,10 +296,15 @@ def multipart(parts: list[tuple[str, str, bytes]]) -> tuple[bytes, str]:
 
 @contextmanager
 def running(
-    folder: Path, *, measured: bool = False, parts: tuple[str, ...] = (), **env: str
+    folder: Path,
+    *,
+    measured: bool = False,
+    parts: tuple[str, ...] = (),
+    host: str = "",
+    **env: str,
 ) -> Iterator[Pixerve]:
     """A Pixerve for the length of a `with`; nothing of it is left behind."""
-    server = Pixerve(folder, free_port(), env, measured, parts=parts)
+    server = Pixerve(folder, free_port(), env, measured, parts=parts, host=host)
     server.start()
     try:
         yield server

@@ -26,7 +26,9 @@ class Received(UploadedFile):  # type: ignore[type-arg]
         self.refused = refused
 
     def close(self) -> None:
-        """Django closes every upload at the end of a request; ours is closed or gone already."""
+        """Django calls this for every upload at the end of a request."""
+        if self.staged is not None and self.staged.hold is not None:
+            self.staged.hold.release()
 
 
 class StagingHandler(FileUploadHandler):

@@ -46,7 +46,7 @@ def _take(received: Received, parsed: spec.JobSpec, subject: str) -> dict[str, A
         return told(intake.accept(staged, parsed, subject))
     except Exception as error:
         if not isinstance(error, intake.Unconfirmed):
-            staging.discard(staged.uid)
+            staging.discard_refused(staged.uid)
         refused = refusal_of(error)
         if refused is None:
             raise
@@ -121,7 +121,7 @@ def _discard(files: list[Received]) -> None:
     for each in files:
         if each.staged is not None:
             with contextlib.suppress(OSError):
-                staging.discard(each.staged.uid)
+                staging.remove_here(each.staged.uid)
 
 
 def _answer(results: list[tuple[str, dict[str, Any] | Refused]]) -> JsonResponse:

@@ -15,8 +15,9 @@ from tests.acceptance.evidence import rows
 from tests.peers import ceph, postgres, redis
 from tests.peers.ceph import Ceph
 from tests.peers.faults import FaultyProxy, faulty
+from tests.peers.postgres import Postgres
 from tests.peers.redis import Redis
-from tests.server import Pixerve, running, wait_for
+from tests.server import Pixerve, can_be_elsewhere, running, wait_for
 
 PREFIX = "pixerve/one"
 
@@ -32,6 +33,7 @@ class Hosts:
 
     a: Pixerve
     b: Pixerve
+    postgres: Postgres
     redis: Redis
     proxy: FaultyProxy
     client: Any
@@ -43,11 +45,11 @@ class Hosts:
         open_ = self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ())
         return {each["Key"] for each in (*found, *open_)}
 
-    def check_clean(self) -> None:
+    def check_clean(self, within_s: float = 30) -> None:
         """Nothing is left in the bucket but the hosted files, and those are what they should be."""
         files = rows(self.a, "SELECT path, sha256, bytes FROM jobs_hostedfile")
         expected = {f"{PREFIX}/hosted/{each['path']}" for each in files}
-        wait_for(lambda: self.keys() == expected, within_s=30, what="a bucket without more")
+        wait_for(lambda: self.keys() == expected, within_s=within_s, what="a bucket without more")
         for each in files:
             key = f"{PREFIX}/hosted/{each['path']}"
             content = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -76,15 +78,19 @@ def two_hosts(
     folder: Path, gateway: Ceph, client: Any, *, proxied: bool = True, **env: str
 ) -> Iterator[Hosts]:
     """Both with web, cluster of one worker, and clerk; they reach the bucket through a proxy unless
-    that would only cost time."""
+    that would only cost time. To each other they are on different machines, where that can be had:
+    whether the other one lives, only its silence says."""
     bucket = ceph.bucket_name()
     client.create_bucket(Bucket=bucket)
     with ExitStack() as stack:
-        database = stack.enter_context(postgres.running()).make("pixerve")
+        server = stack.enter_context(postgres.running())
+        database = server.make("pixerve")
         broker = stack.enter_context(redis.running())
         proxy = stack.enter_context(faulty(gateway.endpoint))
         endpoint = proxy.endpoint if proxied else gateway.endpoint
         shared: dict[str, Any] = settings(database, broker.url, gateway, endpoint, bucket) | env
         shared = {"PIXERVE_MAX_WORKERS": "1"} | shared
-        a, b = (stack.enter_context(running(folder / name, **shared)) for name in ("a", "b"))
-        yield Hosts(a, b, broker, proxy, client, bucket)
+        a = stack.enter_context(running(folder / "a", **shared))
+        name = "host-b" if can_be_elsewhere() else ""
+        b = stack.enter_context(running(folder / "b", host=name, **shared))
+        yield Hosts(a, b, server, broker, proxy, client, bucket)

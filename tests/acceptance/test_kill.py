@@ -1,7 +1,10 @@
 """kill -9 of any process: every accepted job still ends, once and right."""
 
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
+from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
 import psutil
@@ -22,9 +25,10 @@ from tests.acceptance.evidence import (
     post,
     rows,
     slow_job,
+    staged,
     wait_ended,
 )
-from tests.server import Pixerve, running, wait_for
+from tests.server import Pixerve, make_token, multipart, running, wait_for
 
 pytestmark = pytest.mark.faults
 
@@ -145,6 +149,25 @@ def backlog(server: Pixerve, mark: str, *, slow: int, quick: int) -> list[str]:
     ] + [post(server, another(SMALL, f"{mark} {each}"), QUICK_JOB) for each in range(quick)]
 
 
+@contextmanager
+def half_an_upload(server: Pixerve) -> Iterator[None]:
+    """One that is in staging as far as it came, and never ends."""
+    body, content_type = multipart([("file", "half.jpg", PHOTO)])
+    headers = {
+        "Authorization": f"Bearer {make_token(QUICK_JOB)}",
+        "Content-Type": content_type,
+        "Content-Length": str(len(body)),
+    }
+    before = staged(server)
+    with closing(HTTPConnection("127.0.0.1", server.port)) as connection:
+        connection.putrequest("POST", "/upload")
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(body[: len(body) // 2])
+        wait_for(lambda: staged(server) - before, what="the beginning of it")
+        yield
+
+
 @pytest.mark.parametrize("choose", CHOICES, ids=lambda choose: choose.__name__)
 def test_every_job_ends_once_and_right(victim: Pixerve, choose: Choice) -> None:
     found = cast(victim, workers=WORKERS)
@@ -152,8 +175,9 @@ def test_every_job_ends_once_and_right(victim: Pixerve, choose: Choice) -> None:
     # A worker is idle only where nothing waits.
     jobs = backlog(victim, mark, slow=1, quick=0 if choose is idle_worker else 4)
 
-    for process in choose(found, holder(victim, jobs[0])):
-        process.kill()
+    with half_an_upload(victim) if choose is web else nullcontext():
+        for process in choose(found, holder(victim, jobs[0])):
+            process.kill()
     wait_for(lambda: healthy(victim), what="an answer of the web process")
     late = [post(victim, another(SMALL, f"{mark} late {each}"), QUICK_JOB) for each in range(2)]
 
@@ -205,13 +229,13 @@ def over(server: Pixerve, uid: str, lost: int) -> bool:
     return job["state"] == "failed" or job["lost_leases"] == lost
 
 
-def test_a_picture_that_kills_the_converter_twice_fails(victim: Pixerve) -> None:
+def test_a_picture_that_crashes_the_converter_twice_fails(victim: Pixerve) -> None:
     uid = post(victim, another(PHOTO, "deadly"), slow_job(1200))
     for crashes in range(2):
         worker = holder(victim, uid)
         wait_for(lambda n=crashes: job_row(victim, uid)["crashes"] == n, what="the count")
         [process] = child(Cast(victim), worker)
-        process.kill()
+        process.send_signal(signal.SIGSEGV)
         wait_for(
             lambda p=process: not p.is_running() or p.status() == psutil.STATUS_ZOMBIE,
             what="the child's end",
@@ -220,7 +244,7 @@ def test_a_picture_that_kills_the_converter_twice_fails(victim: Pixerve) -> None
     wait_ended(victim, [uid])
     job = job_row(victim, uid)
     assert (job["state"], job["error_code"], job["attempts"]) == ("failed", "decoder_crashed", 2)
-    assert "SIGKILL" in job["error_message"]
+    assert "SIGSEGV" in job["error_message"]
     after = post(victim, another(SMALL, "after the deadly one"), QUICK_JOB)
     wait_ended(victim, [after])
     assert job_row(victim, after)["state"] == "completed"
@@ -235,6 +259,10 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing(sleeper: Sleeper) -> 
     assert dict(job_row(server, uid)) == ended
     check_ended_once_and_right(server, [uid])
     assert sleeper.worker.is_running()
+
+
+def test_what_a_killed_web_process_was_taking_goes_by_itself(victim: Pixerve) -> None:
+    wait_for(lambda: not staged(victim), within_s=90, what="clean staging")
 
 
 def test_nothing_is_left_after_the_stop(victim: Pixerve) -> None:

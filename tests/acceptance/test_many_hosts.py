@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,10 +31,11 @@ from tests.acceptance.evidence import (
 from tests.acceptance.hosts import Hosts
 from tests.delivery.backends.conftest import client, gateway, proxy
 from tests.delivery.backends.stores import Bucket
+from tests.deploy.backing import backing_up, uploading
 from tests.peers import ceph
 from tests.peers.ceph import Ceph
 from tests.peers.faults import Fault, FaultyProxy
-from tests.server import Pixerve, make_token, running, wait_for
+from tests.server import Pixerve, free_port, make_token, running, wait_for
 
 __all__ = ["client", "gateway", "proxy"]
 pytestmark = [
@@ -193,9 +195,8 @@ def test_a_bucket_that_is_away_refuses_uploads_and_holds_jobs_up(both: Hosts) ->
         row = job_row(both.a, each)
         assert (row["state"], row["error_message"]) == ("completed", "")
         assert row["attempts"] == 1
-    # What could not be removed while the bucket was away is swept, by the schedule or by hand.
-    assert both.a.manage("prune_staging").returncode == 0
-    both.check_clean()
+    # What could not be removed while the bucket was away goes when a clerk sweeps next.
+    both.check_clean(within_s=90)
 
 
 def credential(server: Pixerve, bucket: Bucket, endpoint: str) -> str:
@@ -210,31 +211,107 @@ def credential(server: Pixerve, bucket: Bucket, endpoint: str) -> str:
     return key
 
 
-def test_another_host_ends_what_a_killed_one_was_delivering(
+def test_what_a_host_was_sending_others_send_when_it_is_gone(
     both: Hosts, gateway: Ceph, client: Any, proxy: FaultyProxy
 ) -> None:
+    """Its worker one job, its clerk a file and a callback. Where hosts have names of their own only
+    silence says that it is gone."""
     target = Bucket(gateway, client, ceph.bucket_name())
     client.create_bucket(Bucket=target.name)
-    key = credential(both.a, target, proxy.endpoint)
-    job = {"formats": {"jpg": {"sizes": [[64], [32]]}}, "storageKeys": {"s3": key}}
+    first, second = ({"s3": credential(both.a, target, proxy.endpoint)} for _ in range(2))
+    one, two = {"jpg": {"sizes": [[64]]}}, {"jpg": {"sizes": [[64], [32]]}}
     hang = Fault("PUT", "hang")
     proxy.faults.append(hang)
-    with no_claims(both.a):
-        uid = post(both.a, another(SMALL, "carried"), job)
-        wait_for(lambda: job_row(both.a, uid)["stage"] == "delivering", what="a delivery")
-        both.b.kill()
-    proxy.faults.remove(hang)
-    try:
-        wait_ended(both.a, [uid])
-    finally:
-        both.b.start()
-    row = job_row(both.a, uid)
-    assert (row["state"], row["error_message"]) == ("completed", "")
+    asleep = cast(both.a, workers=1).clerk
+    with endpoint(closed=True) as receiver:
+        asleep.suspend()
+        with no_claims(both.a):
+            parked = post(both.b, another(SMALL, "gone 1"), {"formats": one, "storageKeys": first})
+            told = {"formats": one, "directHost": True, "completionCallback": receiver.url}
+            called = post(both.b, another(SMALL, "gone 2"), told)
+            wait_for(lambda: receiver.calls, what="the first call")
+            wait_for(lambda: held_by_a_clerk(both.a, parked), what="the clerk's own try")
+            busy = post(both.a, another(SMALL, "gone 3"), {"formats": two, "storageKeys": second})
+            wait_for(lambda: job_row(both.a, busy)["stage"] == "delivering", what="a delivery")
+            both.b.kill()
+        killed = time.monotonic()
+        asleep.resume()
+        proxy.faults.remove(hang)
+        receiver.gate.set()
+        try:
+            wait_ended(both.a, [parked, busy])
+            wait_for(lambda: callback_state(both.a, called) == "sent", what="the second call")
+            assert time.monotonic() - killed < 60
+        finally:
+            both.b.start()
+        assert len({call.id for call in receiver.calls}) == 1
+    for uid in (parked, busy):
+        row = job_row(both.a, uid)
+        assert (row["state"], row["error_message"]) == ("completed", "")
     assert row["made_by"] < row["fence"], "it was made anew"
-    assert len(target.keys()) == 2
-    both.check_clean()
+    assert len(target.keys()) == 3
+    both.check_clean(within_s=90)
     ended = post(both.b, another(SMALL, "again"), QUICK_JOB)
     wait_ended(both.b, [ended])
+
+
+def held_by_a_clerk(server: Pixerve, uid: str) -> bool:
+    """Whether a clerk is sending something of a job that no worker holds."""
+    query = (
+        "SELECT d.state, j.owner FROM jobs_delivery d JOIN jobs_rendition r ON r.id = rendition_id"
+        " JOIN jobs_job j ON j.id = r.job_id WHERE j.uid = ?"
+    )
+    return [tuple(row) for row in rows(server, query, uid)] == [("sending", "")]
+
+
+def callback_state(server: Pixerve, uid: str) -> str:
+    query = "SELECT c.state FROM jobs_callback c JOIN jobs_job j ON j.id = job_id WHERE j.uid = ?"
+    return str(rows(server, query, uid)[0][0])
+
+
+def test_a_backup_of_all_hosts_comes_back_elsewhere(both: Hosts, tmp_path: Path) -> None:
+    """Another database, another place in the bucket, another host."""
+    target = tmp_path / "backup"
+    done = post(both.a, another(SMALL, "backed up"), QUICK_JOB)
+    wait_ended(both.a, [done])
+    with uploading(both.a) as meanwhile:
+        with no_claims(both.a, both.b):
+            before = [post(both.b, another(SMALL, f"kept {n}"), QUICK_JOB) for n in range(3)]
+            making = backing_up(both.a, target)
+            keeps = both.a.data / "run" / "keep-staging"
+            wait_for(lambda: keeps.exists() or making.poll() is not None, what="its beginning")
+        # From here on jobs of both hosts end while it reads.
+        making.communicate(timeout=60)
+    assert making.returncode == 0
+    env: dict[str, Any] = {
+        **both.a.env,
+        "PIXERVE_DATABASE_URL": both.postgres.make("restored"),
+        "PIXERVE_STAGING_URL": both.a.env["PIXERVE_STAGING_URL"].replace("/one?", "/two?"),
+    }
+    new = Pixerve(tmp_path / "new", free_port(), env)
+    restored = new.manage("restore", str(target))
+    assert restored.returncode == 0, restored.stderr
+    copied = {row["uid"].hex for row in rows(new, "SELECT uid FROM jobs_job")}
+    assert {done, *before} <= copied
+    new.start()
+    try:
+        ours = [uid for uid in copied if uid in {done, *before, *meanwhile}]
+        wait_ended(new, ours, within_s=90)
+        for uid in ours:
+            [made] = rows(
+                new,
+                "SELECT r.* FROM jobs_rendition r JOIN jobs_job j ON j.id = job_id WHERE j.uid = ?",
+                uid,
+            )
+            got = new.get(f"/files/{made['key']}")
+            assert hashlib.sha256(got.body).hexdigest() == made["sha256"]
+    finally:
+        new.kill()
+    wait_ended(both.a, meanwhile)
+    found = both.client.list_objects_v2(Bucket=both.bucket, Prefix="pixerve/two/")["Contents"]
+    names = [{"Key": each["Key"]} for each in found]
+    both.client.delete_objects(Bucket=both.bucket, Delete={"Objects": names})
+    both.check_clean(within_s=90)
 
 
 def test_a_host_with_a_cluster_only(both: Hosts, tmp_path: Path) -> None:
@@ -250,9 +327,9 @@ def test_a_host_with_a_cluster_only(both: Hosts, tmp_path: Path) -> None:
     both.check_clean()
 
 
-def test_the_schedules_are_there_once(both: Hosts) -> None:
+def test_the_schedule_is_there_once(both: Hosts) -> None:
     found = rows(both.a, "SELECT name FROM django_q_schedule")
-    assert sorted(each[0] for each in found) == ["pixerve bucket sweep", "pixerve daily clean-up"]
+    assert [each[0] for each in found] == ["pixerve daily clean-up"]
 
 
 def test_no_secret_in_any_log(both: Hosts) -> None:

@@ -17,6 +17,7 @@ from tests.acceptance.evidence import (
     another,
     cast,
     check_ended_once_and_right,
+    held,
     holder,
     job_row,
     post,
@@ -25,6 +26,7 @@ from tests.acceptance.evidence import (
     staged,
     wait_ended,
 )
+from tests.deploy.backing import NOT_OURS, backing_up, uploading
 from tests.peers import postgres
 from tests.peers.postgres import Postgres
 from tests.server import EXAMPLE_JOB, Answer, Pixerve, free_port, make_token, running, wait_for
@@ -100,6 +102,48 @@ def test_a_killed_worker_costs_nothing(server: Pixerve) -> None:
     holder(server, jobs[0]).kill()
     wait_ended(server, jobs)
     check_ended_once_and_right(server, jobs)
+
+
+def test_a_backup_beside_uploads_comes_back(
+    server: Pixerve, peer: Postgres, tmp_path: Path
+) -> None:
+    target = tmp_path / "backup"
+    with uploading(server) as meanwhile:
+        with held(server, "held one") as first, held(server, "held two") as second:
+            more = [post(server, another(SMALL, f"kept {n}"), QUICK_JOB) for n in range(3)]
+            before = [first, second, *more]
+            making = backing_up(server, target)
+            keeps = server.data / "run" / "keep-staging"
+            wait_for(lambda: keeps.exists() or making.poll() is not None, what="its beginning")
+        # From here on jobs end while it reads.
+        _, said = making.communicate(timeout=60)
+    assert (making.returncode, said) == (0, NOT_OURS)
+
+    env = {**server.env, "PIXERVE_DATABASE_URL": peer.make("restored")}
+    new = Pixerve(tmp_path / "new", free_port(), env)
+    done = new.manage("restore", str(target))
+    assert done.returncode == 0, done.stderr
+    copied = {str(row["uid"].hex): row["state"] for row in rows(new, "SELECT * FROM jobs_job")}
+    assert set(before) <= set(copied)
+    assert "pending" in copied.values()
+    assert "processing" not in copied.values()
+    again = new.manage("restore", str(target))
+    assert (again.returncode, "there is a database already" in again.stderr) == (1, True)
+    new.start()
+    try:
+        ours = [uid for uid in copied if uid in {*before, *meanwhile}]
+        wait_ended(new, ours, within_s=90)
+        check_ended_once_and_right(new, ours)
+    finally:
+        new.kill()
+
+
+def test_a_backup_says_why_there_is_none(server: Pixerve, tmp_path: Path) -> None:
+    away = Pixerve(server.folder, server.port, {**server.env, "PATH": str(tmp_path)})
+    done = away.manage("backup", str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert "no backup: pg_dump is not installed" in done.stderr
+    assert not (tmp_path / "none" / "backup.json").exists()
 
 
 def test_a_restart_among_twenty_uploads_loses_nothing(server: Pixerve, peer: Postgres) -> None:

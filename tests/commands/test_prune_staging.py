@@ -39,7 +39,7 @@ def aged(folder: Path, hours_old: float) -> Path:
 
 
 def test_old_orphans_go_and_young_ones_stay() -> None:
-    old, young = orphan(hours_old=7), orphan(hours_old=5)
+    old, young = orphan(hours_old=0.02), orphan(hours_old=0)
     assert prune() == "removed 1 orphaned staging folders"
     assert not old.exists()
     assert young.exists()
@@ -53,7 +53,7 @@ def test_the_age_can_be_given() -> None:
 
 
 def test_a_dry_run_only_counts() -> None:
-    old = orphan(hours_old=7)
+    old = orphan(hours_old=1)
     assert prune("--dry-run") == "would remove 1 orphaned staging folders"
     assert old.exists()
 

@@ -1,5 +1,6 @@
 """`manage.py serve`: what it says, what it makes, how it starts, stops and refuses."""
 
+import errno
 import http.client
 import json
 import os
@@ -20,7 +21,10 @@ from pathlib import Path
 import psutil
 import pytest
 from cryptography.fernet import Fernet
+from django.core.management import CommandError
 
+from jobs import staging
+from pixerve_site.management.commands import serve
 from tests.acceptance.evidence import (
     PHOTO,
     QUICK_JOB,
@@ -207,6 +211,17 @@ def read_until(terminal: int, word: str) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
+def test_a_folder_that_cannot_be_locked_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int, _how: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    staging.root().mkdir(parents=True, exist_ok=True)
+    serve.Command()._try_lock()
+    monkeypatch.setattr("jobs.holds.fcntl.flock", refuse)
+    with pytest.raises(CommandError, match=r"cannot be locked .* set PIXERVE_DATA_DIR"):
+        serve.Command()._try_lock()
+
+
 def test_a_terminal_is_shown_the_password_and_ctrl_c_stops(tmp_path: Path) -> None:
     settings = {"PIXERVE_MAX_WORKERS": "1", **OWN_SECRETS}
     server = Pixerve(tmp_path, free_port(), settings, measured=True)
@@ -242,11 +257,18 @@ def test_a_second_start_is_quick_and_says_no_password(again: Pixerve) -> None:
     assert again.stop() == 0
     assert family(again) == []
     (again.folder / "log").write_bytes(b"")
+    halves = [again.data / f".{name}.0123456789abcdef" for name in ("jwt.json", "secret_key")]
+    for half in halves:
+        half.write_text("half a key")
+    os.utime(halves[0], (0, 0))
     started = time.monotonic()
     again.start()
     took = time.monotonic() - started
     print(f"second start to /health: {took:.1f} s")
     assert took < 30
+    # What a start that was killed left is gone; one that is a moment old may be under way.
+    assert [half.exists() for half in halves] == [False, True]
+    halves[1].unlink()
     wait_for(lambda: READY in again.log, what="the greeting")
     assert "sign in as" not in again.log
     assert "made " not in again.log

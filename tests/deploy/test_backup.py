@@ -2,19 +2,15 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from jobs import staging
+from jobs import holds, staging
 from pixerve_site import backup, restore
 from tests.acceptance.evidence import (
     QUICK_JOB,
@@ -25,40 +21,9 @@ from tests.acceptance.evidence import (
     post,
     wait_ended,
 )
+from tests.deploy.backing import NOT_OURS, backing_up, uploading
 from tests.deploy.conftest import Split
 from tests.server import ROOT, Pixerve, free_port, wait_for
-
-NOT_OURS = "warning: jwt.json is not in the data folder; keep that key yourself\n"
-PACE_S = 0.1  # what is taken must be converted, too: here and after the restore
-
-
-@contextmanager
-def uploading(server: Pixerve) -> Iterator[list[str]]:
-    """Uploads one after the other for the length of a `with`; grows by what was acknowledged."""
-    taken: list[str] = []
-    enough = threading.Event()
-
-    def upload() -> None:
-        while not enough.wait(PACE_S):
-            taken.append(post(server, another(SMALL, f"meanwhile {len(taken)}"), QUICK_JOB))
-
-    thread = threading.Thread(target=upload)
-    thread.start()
-    try:
-        yield taken
-    finally:
-        enough.set()
-        thread.join()
-
-
-def backing_up(server: Pixerve, target: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "manage.py"), "backup", str(target)],
-        env=server.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def jobs_in(path: Path) -> dict[str, str]:
@@ -128,6 +93,12 @@ def test_nor_one_of_a_newer_version(installation: Path) -> None:
         restore.bring_back(source)
 
 
+def test_nor_one_of_another_kind_of_database(installation: Path) -> None:
+    source = an_empty_backup(installation / "backup", database="pixerve.dump")
+    with pytest.raises(restore.RestoreError, match="PIXERVE_DATABASE_URL says otherwise"):
+        restore.bring_back(source)
+
+
 def test_nor_one_among_files_of_somebody(installation: Path) -> None:
     (installation / "serve").mkdir()
     (installation / "serve" / "mine.jpg").touch()
@@ -178,7 +149,7 @@ def test_while_staging_is_kept_nothing_goes_and_then_all_of_it(installation: Pat
     for uid in folders:
         staging.source_path(uid).parent.mkdir(parents=True)
         staging.source_path(uid).touch()
-    with staging.kept():
+    with holds.kept():
         staging.discard(folders[0])
         assert staging.source_path(folders[0]).exists()
     staging.discard(folders[0])
@@ -198,7 +169,11 @@ def test_hosted_files_that_may_be_private_are_left_out(installation: Path) -> No
     with closing(sqlite3.connect(":memory:")) as copy:
         copy.execute("CREATE TABLE jobs_hostedfile (path TEXT)")
         copy.execute("INSERT INTO jobs_hostedfile VALUES ('known.jpg')")
-        assert backup._copy_hosted(copy, moment, installation / "soon") == 1
+
+        def look(query: str, *values: str) -> list[tuple[object, ...]]:
+            return copy.execute(query.replace("%s", "?"), values).fetchall()
+
+        assert backup._copy_hosted(look, moment, installation / "soon") == 1
         later = moment + 2 * 10**9
-        assert backup._copy_hosted(copy, later, installation / "later") == 3
+        assert backup._copy_hosted(look, later, installation / "later") == 3
     assert [each.name for each in (installation / "soon").iterdir()] == ["known.jpg"]

@@ -21,10 +21,26 @@ from credentials import service
 from delivery.backends.errors import NoObject
 from delivery.deadline import beside
 from delivery.destination import Destination
+from jobs import (
+    arrivals,
+    bucket_sweep,
+    hosted,
+    hosted_reading,
+    intake,
+    leases,
+    lifecycle,
+    outcomes,
+    pipeline,
+    spec,
+    staging,
+    transitions,
+)
 from jobs import bucket as shared
-from jobs import bucket_sweep, hosted, hosted_reading, lifecycle, outcomes, pipeline, staging
+from jobs.bucket_sweep import EVERY_S, Sweeper
+from jobs.clerk import Clerk
 from jobs.errors import Unavailable
-from jobs.models import Delivery, HostedFile, Job
+from jobs.incoming import Staged
+from jobs.models import Arrival, Delivery, HostedFile, Job
 from jobs.postman import Postman
 from pixerve_site import first_run
 from tests.api.caller import Api, upload_token
@@ -40,11 +56,13 @@ Configure = Callable[..., None]
 SHA256 = hashlib.sha256(HOPPER).hexdigest()
 
 
-def use(configure: Configure, bucket: Bucket, endpoint: str | None = None, **more: Any) -> None:
-    found = bucket.destination(endpoint, prefix="p")
+def use(
+    configure: Configure, bucket: Bucket, endpoint: str | None = None, timeout_s: int = 5
+) -> None:
+    found = bucket.destination(endpoint, prefix="p", timeout_s=timeout_s)
     to = Destination("s3", "staging", found.options, found.secret, False, uuid.uuid4().hex)
     forget()
-    configure(staging=to, staging_url=SecretStr("s3://b"), **more)
+    configure(staging=to, staging_url=SecretStr("s3://b"))
 
 
 def forget() -> None:
@@ -77,15 +95,18 @@ def nothing() -> None:
 
 def test_an_upload_is_there_before_it_is_a_job(there: Bucket) -> None:
     staged = stage(HOPPER)
+    assert keys(there) == []  # the rest of the form may take hours to come in
+    staging.keep_source(staged.uid, staged.sha256)
     assert keys(there) == [f"staging/{staged.uid}/source"]
     assert there.content(f"p/staging/{staged.uid}/source") == HOPPER
-    staging.discard(staged.uid)
-    assert keys(there) == []
+    assert Arrival.objects.get().owner == leases.myself()
+    staging.discard_refused(staged.uid)
+    assert (keys(there), Arrival.objects.count()) == ([], 0)
     assert not staging.folder(staged.uid).exists()
 
 
 def test_a_cache_that_vanished_or_rotted_is_filled_again() -> None:
-    uid = stage(HOPPER).uid
+    uid = make_job("ann", HOPPER).uid
     path = staging.source(uid, SHA256, nothing)
     for spoil in (lose_the_cache, lambda: path.write_bytes(bytes(len(HOPPER)))):
         spoil()
@@ -107,6 +128,7 @@ def test_what_is_refused_leaves_nothing(api: Api, there: Bucket) -> None:
     assert api.upload(HOPPER, token=token).status_code == 409
     assert api.upload(b"no picture at all", token=token).status_code == 415
     assert keys(there) == [f"staging/{Job.objects.get().uid}/source"]
+    assert not Arrival.objects.exists()
 
 
 # --- a bucket that is away
@@ -134,6 +156,7 @@ def test_uploads_are_refused_then_before_they_are_read(
         assert (answer.status_code, answer.json()["code"]) == (503, "staging_unavailable")
         assert int(answer["Retry-After"]) > 0
     assert not Job.objects.exists()
+    assert not Arrival.objects.exists()
     assert not [*staging.root().iterdir()]
     # The second one was not even tried, and nobody looked for what to remove.
     assert len(proxy.seen) <= 1
@@ -377,29 +400,145 @@ def test_the_sweep(there: Bucket) -> None:
     claim()
     ended = put_in_state(make_job("bob", picture(2)), "completed")
     kept = put_in_state(make_job("cat", picture(3)), "failed")
-    orphan = stage(picture(4))
+    arriving = put(picture(4))
     there.client.put_object(Bucket=there.name, Key="p/staging/no-uuid/x", Body=b"")
     assert bucket_sweep.sweep(dry_run=True) == 1
     assert len(keys(there)) == 5
-    assert bucket_sweep.sweep() == 1  # the ended one; the orphan may still come in
+    assert bucket_sweep.sweep() == 1
     left = {each.split("/")[1] for each in keys(there)}
-    assert left == {str(each.uid) for each in (running, kept, orphan)} | {"no-uuid"}
-    assert bucket_sweep.sweep(min_age_s=-60) == 1
-    assert str(orphan.uid) not in {each.split("/")[1] for each in keys(there)}
-    assert ended.uid != orphan.uid
+    assert left == {str(each.uid) for each in (running, kept, arriving)} | {"no-uuid"}
+    assert str(ended.uid) not in left
+    arrivals.withdraw(arriving.uid)  # as if its process had been killed right before the discard
+    assert bucket_sweep.sweep() == 1
+    assert str(arriving.uid) not in {each.split("/")[1] for each in keys(there)}
+
+
+def put(content: bytes) -> Staged:
+    """An upload that is in the bucket, and is going to be a job."""
+    staged = stage(content)
+    staging.keep_source(staged.uid, staged.sha256)
+    return staged
+
+
+def test_what_claims_that_are_over_made_goes(there: Bucket) -> None:
+    job = put_in_state(make_job("ann", HOPPER), "processing", fence=3, made_by=2)
+    for number in (1, 2, 3):
+        key = f"p/staging/{job.uid}/out.{number}/a.jpg"
+        there.client.put_object(Bucket=there.name, Key=key, Body=b"")
+    assert bucket_sweep.sweep() == 1
+    parts = sorted(each.split("/")[2] for each in keys(there))
+    assert parts == ["out.2", "out.3", "source"]
+
+
+# --- uploads whose process is gone
+
+
+def dead() -> str:
+    return f"{leases.myself().partition('/')[0]}/999999999/1"
+
+
+def test_who_arrives_no_more_is_removed_at_once(there: Bucket) -> None:
+    gone, here = put(picture(1)), put(picture(2))
+    begun = f"p/staging/{gone.uid}/source"
+    there.client.create_multipart_upload(Bucket=there.name, Key=begun)
+    Arrival.objects.filter(uid=gone.uid).update(owner=dead())
+    Sweeper().look()
+    assert (keys(there), there.unfinished()) == ([f"staging/{here.uid}/source"], [])
+    assert list(Arrival.objects.values_list("uid", flat=True)) == [here.uid]
+
+
+def test_on_another_host_only_silence_says_so(there: Bucket) -> None:
+    staged = put(HOPPER)
+    Arrival.objects.update(owner="elsewhere@b007.1/1/1")
+    patient, hasty = arrivals.Lost(silent_s=60), arrivals.Lost(silent_s=0)
+    assert patient.take() == []
+    assert arrivals.beat(staged.uid)
+    assert patient.take() == []
+    assert hasty.take() == [staged.uid]
+    assert not arrivals.beat(staged.uid)
+
+
+def test_whoever_was_taken_for_gone_makes_no_job_of_it(there: Bucket) -> None:
+    """A process that was stopped for minutes, and goes on right before its transaction."""
+    staged = stage(HOPPER)
+    keep, taken = staging.keep_source, []
+
+    def keep_and_sleep(*args: Any) -> None:
+        keep(*args)
+        taken.extend(arrivals.Lost(silent_s=0).take())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(staging, "keep_source", keep_and_sleep)
+        with pytest.raises(Unavailable) as caught:
+            intake.accept(staged, spec.parse(SMALL_JOB), "ann")
+    assert (caught.value.code, taken) == ("staging_unavailable", [staged.uid])
+    assert not Job.objects.exists()
+    staging.discard_refused(staged.uid)
+    assert keys(there) == []
+
+
+def test_a_slow_put_gives_signs_of_life(
+    configure: Configure, bucket: Bucket, proxy: FaultyProxy
+) -> None:
+    use(configure, bucket, proxy.endpoint, timeout_s=1)
+    proxy.faults.append(Fault("PUT", "hang"))
+    beats: list[int] = []
+
+    def look() -> bool:
+        beats.extend(Arrival.objects.values_list("beat", flat=True))
+        connections.close_all()
+        return max(beats, default=0) > 1
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(arrivals, "BEAT_S", 0.05)
+        staged = stage(HOPPER)
+        seen = pool.submit(wait_for, look)
+        with pytest.raises(Unavailable):
+            staging.keep_source(staged.uid, staged.sha256)
+        assert seen.result(20)
+
+
+def test_what_a_bucket_that_was_away_kept_goes_by_itself(
+    away: Callable[[], Fault], there: Bucket
+) -> None:
+    job = make_job("ann", HOPPER)
+    fault = away()
+    lifecycle.cancel(job)
+    assert len(keys(there)) == 1
+    fault.times = 0
+    forget()
+    clerk = Clerk()
+    clerk.tick()
+    wait_for(lambda: keys(there) == [], what="a clean bucket")
+    assert EVERY_S <= 60
 
 
 def test_unfinished_uploads_of_claims_that_are_over(there: Bucket) -> None:
     job = make_job("ann", HOPPER)
+    transitions.put_back(claim())
     running = claim()
     unknown = uuid.uuid4()
-    begun = (f"{job.uid}/out.{running.fence}/a", f"{job.uid}/out.0/a", f"{job.uid}/source")
-    for key in (*begun, f"{unknown}/source"):
+    arriving = put(picture(1))
+    begun = (f"{job.uid}/out.{running.fence}/a", f"{job.uid}/out.1/a", f"{job.uid}/source")
+    for key in (*begun, f"{unknown}/source", f"{arriving.uid}/source"):
         there.client.create_multipart_upload(Bucket=there.name, Key=f"p/staging/{key}")
     bucket_sweep.sweep()
     assert sorted(there.unfinished()) == sorted(
-        [f"p/staging/{job.uid}/out.{running.fence}/a", f"p/staging/{unknown}/source"]
+        [f"p/staging/{job.uid}/out.{running.fence}/a", f"p/staging/{arriving.uid}/source"]
     )
+
+
+def test_unfinished_uploads_of_hosted_files(there: Bucket) -> None:
+    job = make_job("ann", HOPPER)
+    claim()
+    outcomes.announce(job, ["a.jpg"], private=False)
+    for name in ("a.jpg", "nobodys.jpg"):
+        there.client.create_multipart_upload(Bucket=there.name, Key=f"p/hosted/{name}")
+    bucket_sweep.sweep()
+    assert there.unfinished() == ["p/hosted/a.jpg"]
+    put_in_state(job, "pending", owner="")
+    bucket_sweep.sweep()
+    assert there.unfinished() == []
 
 
 def test_files_of_jobs_that_failed_before_they_were_told(there: Bucket) -> None:
@@ -423,7 +562,7 @@ def test_the_sweep_of_a_bucket_that_is_away(away: Callable[[], Fault]) -> None:
 def test_schedules_fire_once_for_all_clusters() -> None:
     first_run.ensure_schedule()
     first_run.ensure_schedule()
-    assert Schedule.objects.count() == 2
+    assert Schedule.objects.count() == 1
     Schedule.objects.update(next_run=timezone.now())
 
     def look(_: int) -> None:
@@ -432,4 +571,4 @@ def test_schedules_fire_once_for_all_clusters() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(look, range(4)))
-    assert OrmQ.objects.count() == 2
+    assert OrmQ.objects.count() == 1

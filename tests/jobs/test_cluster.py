@@ -3,7 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+from django.conf import settings
+
+from jobs import cluster
 from tests.server import ROOT
 
 _FORK_AND_DIE = """
@@ -38,3 +42,13 @@ def test_a_fork_whose_parent_died_before_it_was_bound_ends() -> None:
     )
     assert ended.stdout == ""
     assert "ignored" not in ended.stderr
+
+
+def test_what_killed_clusters_left_goes_even_of_one_with_our_pid() -> None:
+    work = Path(settings.PIXERVE.data_dir) / "run" / "work"
+    alive = str(os.getppid())
+    for name in (str(os.getpid()), "999999999", alive):
+        (work / name / "pixerve-child-x").mkdir(parents=True)
+    own = cluster._own_work_folder()
+    assert (own.name, [*own.iterdir()]) == (str(os.getpid()), [])
+    assert {each.name for each in work.iterdir()} == {own.name, alive}

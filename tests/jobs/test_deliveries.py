@@ -282,6 +282,20 @@ def test_what_a_job_that_failed_meanwhile_left_is_removed(folders: Path) -> None
     assert Job.objects.get().state == "completed"
 
 
+def test_what_a_job_that_was_cancelled_meanwhile_left_is_removed(folders: Path) -> None:
+    one = storage(folders, "one")
+    job = deliver_to_half(one)
+    lost = claim("here/1/1")
+    plan_of(lost)
+    leave_half_files(one)
+    assert leases.give_back(lost)
+    lifecycle.cancel(job)
+    send_all(Postman(), lambda: states() == {"one": {"failed"}})
+    assert names_in(one) == []
+    assert Job.objects.get().state == "cancelled"
+    assert Event.objects.count() == 1
+
+
 def deliver_to_half(folder: Path) -> Job:
     return make_job("ann", HOPPER, {"formats": FORMATS, "storageKeys": {"local": folder.name}})
 

@@ -2,6 +2,7 @@
 
 import errno
 import multiprocessing
+import re
 import resource
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,16 +14,18 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from delivery.errors import HostingFailed, PathRefused
+from encoders import errors
 from encoders.errors import PictureError
 from encoders.plan import Rendition as Made
 from jobs import cluster, leases, pipeline, staging, transitions
+from jobs.advice import ADVICE
 from jobs.leases import LeaseLost
 from jobs.models import Failure, HostedFile, Job, Rendition, Success
 from jobs.pipeline import BACKOFF_S, HandedBack, Pulse
 from jobs.states import Stage
 from tests.api.caller import staged_folders
 from tests.jobs.making import HOPPER, SMALL_JOB, TRUNCATED, claim, make_job, picture
-from tests.server import IMAGES
+from tests.server import IMAGES, ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Configure = Callable[..., None]
@@ -228,21 +231,49 @@ def test_memory_that_is_missing_may_be_there_later() -> None:
         assert (short.code, short.retryable) == ("machine_short", True)
 
 
+# Of the machine, or of the moment; all others are of the picture or its instructions.
+PASSES = {"disk_full", "machine_short", "decoder_killed", "decoder_crashed"}
+
+
+def codes(text: str, line: str) -> dict[str, bool]:
+    """Error code -> whether a star says that it can pass."""
+    return {name: bool(star) for name, star in re.findall(line, text, re.MULTILINE)}
+
+
+TOLD = codes(errors.__doc__ or "", r"[├└]── ([a-z]+_[a-z_]+) ?(\*?) ")
+
+
+def test_what_can_pass_is_told_alike_everywhere() -> None:
+    assert {code for code, passes in TOLD.items() if passes} == PASSES == errors.RETRYABLE
+    assert set(TOLD) <= set(ADVICE)
+    section = (ROOT / "docs/api.md").read_text().split("### Of jobs")[1].split("### Of ")[0]
+    documented = codes(section, r"^\| `(\w+)` ?(\*?) \|")
+    assert {code: documented[code] for code in TOLD} == TOLD
+
+
 @pytest.mark.parametrize(
-    "error", [PathRefused("no"), PictureError("damaged_picture", "x"), PictureError("other", "x")]
+    "error",
+    [PathRefused("no"), *(PictureError(code, "x") for code in sorted({*TOLD, "other"} - PASSES))],
+    ids=lambda error: error.code,
 )
 def test_trouble_that_cannot_pass_ends_at_once(error: PathRefused | PictureError) -> None:
     make_job()
     assert fails(claim(), error).state == "failed"
 
 
-def test_a_crash_is_tried_once_more() -> None:
+@pytest.mark.parametrize(
+    ("code", "tries"),
+    [("decoder_killed", 4), ("machine_short", 4), ("disk_full", 4), ("decoder_crashed", 2)],
+)
+def test_trouble_of_the_moment_backs_off_and_has_an_end(code: str, tries: int) -> None:
     make_job()
-    crash = PictureError("decoder_crashed", "died")
-    job = fails(claim(), crash)
-    assert (job.state, job.crashes) == ("pending", 1)
-    job = fails(claim(), crash)
-    assert (job.state, job.error_code) == ("failed", "decoder_crashed")
+    for pause in BACKOFF_S[: tries - 1]:
+        job = fails(claim(), PictureError(code, "x"))
+        wait = (job.run_after - timezone.now()).total_seconds()
+        assert (job.state, pause - 5 < wait <= pause) == ("pending", True)
+        Job.objects.update(run_after=timezone.now())
+    job = fails(claim(), PictureError(code, "x"))
+    assert (job.state, job.error_code, job.attempts) == ("failed", code, tries)
 
 
 def test_a_fault_of_ours_is_one_jobs_failure(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,19 +5,26 @@ the first one commits. SQLite has one writer at a time, so none of these orders 
 """
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 from django_q.models import Schedule
+from pydantic import SecretStr
 
+from delivery.destination import Destination
 from jobs import (
+    arrivals,
     callbacks,
     deliveries_due,
+    holds,
     intake,
     leases,
     lifecycle,
@@ -27,10 +34,11 @@ from jobs import (
     retention,
     spec,
     staging,
+    sweeping,
     transitions,
 )
 from jobs.api.problems import refusal_of
-from jobs.errors import Conflict
+from jobs.errors import Conflict, Gone
 from jobs.leases import LeaseLost
 from jobs.models import (
     Callback,
@@ -135,6 +143,43 @@ def test_who_finishes_beside_the_reaper_writes_nothing(others: ThreadPoolExecuto
         finished.result(20)
     assert (Success.objects.count(), Event.objects.count()) == (0, 0)
     assert Job.objects.get().state == State.PENDING
+
+
+def test_a_reaper_beside_a_finish_puts_nothing_back(others: ThreadPoolExecutor) -> None:
+    make_job()
+    job = claim()
+    with transaction.atomic():
+        outcomes.complete(job, Product(renditions=()))
+        reaped = beside(others, lambda: transitions.put_back(Job.objects.get()))
+        wait_until_waiting()
+    assert reaped.result(20) is False
+    assert (Job.objects.get().state, Success.objects.count()) == (State.COMPLETED, 1)
+
+
+def test_a_duplicate_beside_the_end_is_a_job(others: ThreadPoolExecutor) -> None:
+    make_job()
+    job = claim()
+    with transaction.atomic():
+        outcomes.complete(job, Product(renditions=()))
+        twin = beside(others, make_job)
+        wait_until_waiting()
+    assert twin.result(20).state == State.PENDING
+    assert Job.objects.count() == 2
+
+
+def test_a_duplicate_beside_an_end_that_does_not_come_is_refused(
+    others: ThreadPoolExecutor,
+) -> None:
+    make_job()
+    job = claim()
+    with transaction.atomic():
+        outcomes.complete(job, Product(renditions=()))
+        twin = beside(others, make_job)
+        wait_until_waiting()
+        transaction.set_rollback(True)
+    with pytest.raises(Conflict):
+        twin.result(20)
+    assert Job.objects.get().state == State.PROCESSING
 
 
 def test_uploads_of_one_subject_at_once_get_turns_of_their_own(
@@ -247,6 +292,76 @@ def test_a_job_that_is_replayed_beside_pruning_stays(others: ThreadPoolExecutor)
     assert pruned.result(20) == 0
     assert Job.objects.get().state == State.PENDING
     assert staging.source_path(job.uid).exists()
+
+
+def test_who_replays_beside_pruning_is_told_so(others: ThreadPoolExecutor) -> None:
+    job = put_in_state(make_job(), State.FAILED)
+    with transaction.atomic():
+        Job.objects.update(has_source=False)
+        replayed = beside(others, lambda: lifecycle.replay(job))
+        wait_until_waiting()
+    with pytest.raises(Gone):
+        replayed.result(20)
+    assert Job.objects.get().state == State.FAILED
+
+
+def test_who_replays_a_record_that_is_being_pruned_is_told_so(others: ThreadPoolExecutor) -> None:
+    job = put_in_state(make_job(), State.FAILED)
+    Job.objects.update(finished_at=timezone.now() - timedelta(days=4000))
+    with transaction.atomic():
+        assert retention._forget_jobs() == 1
+        replayed = beside(others, lambda: lifecycle.replay(job))
+        wait_until_waiting()
+    with pytest.raises(Gone):
+        replayed.result(20)
+
+
+# Sweeping
+
+
+def test_an_upload_whose_job_is_not_committed_yet_is_not_swept(others: ThreadPoolExecutor) -> None:
+    """Its process was killed, and PostgreSQL still writes what it had sent."""
+    staged = stage()
+    assert staged.hold is not None
+    staged.hold.release()
+    with transaction.atomic():
+        intake.accept(staged, spec.parse(SMALL_JOB), "alice")
+        swept = beside(others, lambda: sweeping.sweep_staging(min_age_s=-1))
+        wait_until_waiting()
+    assert swept.result(20) == 0
+    assert staging.source_path(staged.uid).exists()
+
+
+def test_an_arrival_that_becomes_a_job_is_not_taken_away(others: ThreadPoolExecutor) -> None:
+    uid = uuid.uuid4()
+    arrivals.announce(uid)
+    with transaction.atomic():
+        assert arrivals.settle(uid)
+        taken = beside(others, arrivals.Lost(silent_s=0).take)
+        wait_until_waiting()
+    assert taken.result(20) == []
+
+
+def test_an_arrival_that_is_taken_away_becomes_no_job(others: ThreadPoolExecutor) -> None:
+    uid = uuid.uuid4()
+    arrivals.announce(uid)
+    with transaction.atomic():
+        assert arrivals.Lost(silent_s=0).take() == [uid]
+        settled = beside(others, lambda: arrivals.settle(uid))
+        wait_until_waiting()
+    assert settled.result(20) is False
+
+
+def test_all_hosts_see_that_staging_is_kept(
+    others: ThreadPoolExecutor, configure: Callable[..., None]
+) -> None:
+    to = Destination("s3", "staging", {}, {}, False, "1")
+    configure(staging=to, staging_url=SecretStr("s3://b"))
+    assert not holds.is_kept()
+    with holds.kept():
+        (Path(settings.PIXERVE.data_dir) / "run" / "keep-staging").unlink()  # another host has none
+        assert beside(others, holds.is_kept).result(20) is True
+    assert not holds.is_kept()
 
 
 # The start

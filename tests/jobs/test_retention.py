@@ -1,15 +1,11 @@
 """Retention: to the day, without a race, and never an output."""
 
-import os
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
@@ -19,7 +15,7 @@ from jobs import lifecycle, pipeline, retention, staging
 from jobs.clerk import Clerk
 from jobs.errors import Gone
 from jobs.models import CallbackState, Failure, HostedFile, Job, Reference, Rendition, Success
-from jobs.retention import Pruned, prune_jobs, prune_staging
+from jobs.retention import Pruned, prune_jobs
 from tests.api.caller import Api, staged_folders, upload_token
 from tests.jobs.making import HOPPER, TRUNCATED, make_job, owe, picture, put_in_state
 
@@ -242,62 +238,6 @@ def test_a_replay_in_the_middle_of_pruning_keeps_its_source(
     job.refresh_from_db()
     assert job.state == "pending"
     assert staging.source_path(job.uid).exists()
-
-
-# Staging
-
-
-def age(path: Path, hours: float) -> None:
-    moment = time.time() - hours * 3600
-    os.utime(path, (moment, moment))
-
-
-def test_orphaned_folders_go_when_they_are_old() -> None:
-    staging.root().mkdir(parents=True)
-    for name, hours in (("0" * 8, 7), ("1" * 8, 5)):
-        folder = staging.root() / f"{name}-0000-4000-8000-000000000000"
-        folder.mkdir()
-        (folder / "source").write_bytes(b"half")
-        age(folder, hours)
-    assert prune_staging(dry_run=True) == 1
-    assert len(staged_folders()) == 2
-    assert prune_staging() == 1
-    assert [folder.name[:8] for folder in staged_folders()] == ["1" * 8]
-
-
-@pytest.mark.parametrize("state", ["created", "pending", "processing", "failed"])
-def test_what_a_job_needs_stays_however_old(state: str) -> None:
-    job = put_in_state(make_job(), state)
-    age(staging.folder(job.uid), 10_000)
-    assert prune_staging(min_age_s=0) == 0
-    assert staging.source_path(job.uid).exists()
-
-
-@pytest.mark.parametrize(
-    ("state", "has_source"), [("completed", False), ("cancelled", False), ("failed", False)]
-)
-def test_what_an_ended_job_left_goes_at_once(state: str, has_source: bool) -> None:
-    job = put_in_state(make_job(), state, has_source=has_source)
-    assert staging.folder(job.uid).exists()
-    assert prune_staging() == 1
-    assert staged_folders() == []
-
-
-HALF = ".tmp-0011223344556677-0011223344556677"
-
-
-def test_half_written_hosted_files_go_too() -> None:
-    root = Path(settings.PIXERVE.serve_dir)
-    root.mkdir()
-    (root / HALF).write_bytes(b"half")
-    (root / "whole.jpg").write_bytes(b"whole")
-    prune_staging()
-    # Just written: its publish may still be under way.
-    assert {file.name for file in root.iterdir()} == {HALF, "whole.jpg"}
-
-
-def test_without_any_folder() -> None:
-    assert prune_staging() == 0
 
 
 # Commands

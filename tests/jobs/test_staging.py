@@ -5,16 +5,19 @@ import io
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 
-from jobs import staging
+from jobs import pipeline, staging
 from jobs.errors import BadRequest, PayloadTooLarge, Unavailable, UnsupportedPicture
 from jobs.incoming import Incoming
+from jobs.models import Job
 from tests.api.caller import Api, assert_problem, staged_folders, upload_token
-from tests.jobs.making import DOT, HOPPER, picture, stage
+from tests.jobs.making import DOT, HOPPER, make_job, picture, stage
 
 Configure = Callable[..., None]
 
@@ -185,6 +188,36 @@ def test_an_upload_to_a_full_disk(small_disk: Callable[[str], Path], api: Api) -
     assert answer["Retry-After"] == "60"
     assert staged_folders() == []
     assert api.upload(picture(1)).status_code == 202
+
+
+def fill(folder: Path) -> Path:
+    """A file that takes all the room there is."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return filler
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["jpg", "png", "webp", "avif", "gif", "tiff", "original"])
+def test_outputs_that_find_no_room_are_made_later(
+    name: str, small_disk: Callable[[str], Path]
+) -> None:
+    """Whoever's encoder writes them, and however it says so."""
+    folder = small_disk("size=256k")
+    made = {"keepOriginal": True} if name == "original" else {"formats": {name: {}}}
+    job = make_job("ann", HOPPER, {**made, "directHost": True})
+    filler = fill(folder)
+    pipeline.wake()
+    job.refresh_from_db()
+    assert (job.state, job.error_message) == ("pending", "")
+    assert job.run_after > timezone.now()
+    filler.unlink()
+    Job.objects.update(run_after=timezone.now())
+    pipeline.wake()
+    job.refresh_from_db()
+    assert (job.state, job.error_message) == ("completed", "")
 
 
 class Unread(io.RawIOBase):

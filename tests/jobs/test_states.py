@@ -95,9 +95,11 @@ def test_an_end_has_a_time_and_a_return_has_none() -> None:
     assert (again.finished_at, again.error_code, again.attempts) == (None, "", 0)
 
 
-# Races, in both orders: whoever comes second holds a job as it was before.
+# Races, in both orders: whoever comes second holds a job as it was before. (Those that meet in the
+# middle of a transaction, which only PostgreSQL has: test_races.py.)
 
 
+@pytest.mark.sql
 def test_cancel_before_claim() -> None:
     job = make_job()
     lifecycle.cancel(job)
@@ -105,6 +107,7 @@ def test_cancel_before_claim() -> None:
     assert state_of(job) == "cancelled"
 
 
+@pytest.mark.sql
 def test_claim_before_cancel() -> None:
     job = make_job()
     holder = claim()
@@ -116,6 +119,7 @@ def test_claim_before_cancel() -> None:
     assert state_of(job) == "completed"
 
 
+@pytest.mark.sql
 def test_reap_before_finish() -> None:
     make_job()
     holder = claim("first")
@@ -124,6 +128,7 @@ def test_reap_before_finish() -> None:
     assert state_of(holder) == "pending"
 
 
+@pytest.mark.sql
 def test_finish_before_reap() -> None:
     make_job()
     holder = claim("first")
@@ -132,6 +137,7 @@ def test_finish_before_reap() -> None:
     assert state_of(holder) == "completed"
 
 
+@pytest.mark.sql
 def test_two_reapers_count_one_loss() -> None:
     make_job()
     seen_by_both = claim()
@@ -139,6 +145,7 @@ def test_two_reapers_count_one_loss() -> None:
     assert not transitions.put_back(seen_by_both)
 
 
+@pytest.mark.sql
 def test_a_second_claim_has_another_fence() -> None:
     make_job()
     first = claim("one")
@@ -150,6 +157,7 @@ def test_a_second_claim_has_another_fence() -> None:
     assert transitions.finish(second)
 
 
+@pytest.mark.sql
 def test_of_two_replays_one_happens() -> None:
     job = put_in_state(make_job(), "failed")
     stale = Job.objects.get(pk=job.pk)
@@ -159,6 +167,7 @@ def test_of_two_replays_one_happens() -> None:
     assert caught.value.code == "not_failed"
 
 
+@pytest.mark.sql
 def test_replay_before_a_new_upload() -> None:
     lifecycle.replay(put_in_state(make_job(), "failed"))
     with pytest.raises(Conflict) as caught:
@@ -167,6 +176,7 @@ def test_replay_before_a_new_upload() -> None:
     assert Job.objects.count() == 1
 
 
+@pytest.mark.sql
 def test_a_new_upload_before_replay() -> None:
     old = put_in_state(make_job(), "failed")
     make_job()
@@ -176,6 +186,7 @@ def test_a_new_upload_before_replay() -> None:
     assert state_of(old) == "failed"
 
 
+@pytest.mark.sql
 def test_prune_before_replay() -> None:
     job = put_in_state(make_job(), "failed")
     Job.objects.update(has_source=False)
@@ -184,6 +195,7 @@ def test_prune_before_replay() -> None:
     assert caught.value.code == "source_gone"
 
 
+@pytest.mark.sql
 def test_replay_before_prune() -> None:
     job = put_in_state(make_job(), "failed")
     doomed = Job.objects.get(pk=job.pk)
@@ -193,6 +205,15 @@ def test_replay_before_prune() -> None:
     assert staging.source_path(job.uid).exists()
 
 
+@pytest.mark.sql
+def test_a_replay_of_a_record_that_is_pruned() -> None:
+    job = put_in_state(make_job(), "failed")
+    Job.objects.filter(pk=job.pk).delete()
+    with pytest.raises(Gone):
+        lifecycle.replay(job)
+
+
+@pytest.mark.sql
 def test_prune_before_replay_by_one_who_saw_the_source() -> None:
     seen = put_in_state(make_job(), "failed")
     assert retention._forget_source(Job.objects.get(pk=seen.pk))
@@ -200,6 +221,7 @@ def test_prune_before_replay_by_one_who_saw_the_source() -> None:
     assert state_of(seen) == "failed"
 
 
+@pytest.mark.sql
 @pytest.mark.parametrize("end", ["finish", "fail"])
 def test_a_duplicate_before_the_end(end: str) -> None:
     make_job()
@@ -211,6 +233,7 @@ def test_a_duplicate_before_the_end(end: str) -> None:
     assert Job.objects.count() == 1
 
 
+@pytest.mark.sql
 @pytest.mark.parametrize("end", ["finish", "fail"])
 def test_the_end_before_a_duplicate(end: str) -> None:
     first = make_job()
@@ -220,6 +243,7 @@ def test_the_end_before_a_duplicate(end: str) -> None:
     assert [state_of(job) for job in (first, second)][1] == "pending"
 
 
+@pytest.mark.sql
 @pytest.mark.parametrize("end", ["finish", "fail"])
 def test_an_end_after_a_duplicate_was_refused_and_before_it_looks_why(end: str) -> None:
     make_job()
@@ -236,6 +260,7 @@ def test_an_end_after_a_duplicate_was_refused_and_before_it_looks_why(end: str) 
     assert acted == [True]
 
 
+@pytest.mark.sql
 def test_cancel_of_a_job_that_was_reaped_meanwhile() -> None:
     make_job()
     holder = claim()

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from jobs import bucket_sweep, retention
+from jobs import bucket_sweep, sweeping
 
 
 class Command(BaseCommand):
@@ -16,13 +16,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--min-age",
             type=int,
-            default=retention.ORPHAN_AGE_S,
-            help="seconds since the folder was last changed (default %(default)s); a younger one"
-            " may belong to an upload that is still coming in",
+            default=sweeping.ORPHAN_AGE_S,
+            help="seconds since a folder on this host was last changed (default %(default)s)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        how = {"dry_run": options["dry_run"], "min_age_s": float(options["min_age"])}
-        count = retention.prune_staging(**how) + bucket_sweep.sweep(**how)
+        dry_run = options["dry_run"]
+        count = sweeping.prune_staging(dry_run=dry_run, min_age_s=float(options["min_age"]))
+        count += bucket_sweep.sweep(dry_run=dry_run)
         verb = "would remove" if options["dry_run"] else "removed"
         self.stdout.write(f"{verb} {count} orphaned staging folders")

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
+from django.db import DatabaseError
 
+from delivery.errors import DeliveryError
 from pixerve_site import backup
+from pixerve_site.dumps import DumpError
 
 
 class Command(BaseCommand):
@@ -22,12 +24,12 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if connection.vendor != "sqlite":
-            raise CommandError("only for SQLite; docs/deploy.md says how with PostgreSQL")
         try:
             made = backup.make(options["target"], with_files=not options["without_files"])
-        except (backup.BackupError, OSError, sqlite3.Error) as error:
+        except (backup.BackupError, DumpError, DeliveryError, OSError) as error:
             raise CommandError(f"no backup: {error}") from None
+        except (sqlite3.Error, DatabaseError) as error:
+            raise CommandError(f"no backup: {' '.join(str(error).split())}") from None
         files = "no" if made.files is None else made.files
         what = f"uploads of {made.jobs} jobs, {files} hosted files"
         self.stdout.write(f"{options['target']}: what was there at {made.made_at}, {what}")

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
+from django.db import DatabaseError
 
+from delivery.errors import DeliveryError
 from pixerve_site import restore
+from pixerve_site.dumps import DumpError
+from pixerve_site.first_run import MayNotMakeTables
 
 
 class Command(BaseCommand):
@@ -17,12 +20,12 @@ class Command(BaseCommand):
         parser.add_argument("source", type=Path, help="the folder that `backup` made")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if connection.vendor != "sqlite":
-            raise CommandError("only for SQLite; docs/deploy.md says how with PostgreSQL")
         try:
             found = restore.bring_back(options["source"])
-        except (restore.RestoreError, OSError) as error:
+        except (restore.RestoreError, DumpError, MayNotMakeTables, DeliveryError, OSError) as error:
             raise CommandError(f"not restored: {error}") from None
+        except DatabaseError as error:
+            raise CommandError(f"not restored: {' '.join(str(error).split())}") from None
         self.stdout.write(f"restored what was there at {found.made_at}; now start the server")
         if found.files is None:
             self.stderr.write("warning: the backup has no hosted files; bring them back, too")

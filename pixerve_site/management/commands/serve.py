@@ -14,7 +14,8 @@ from django.core.checks import ERROR, WARNING, run_checks
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, OperationalError, connections
 
-from jobs import leases, retention, staging, tokens
+from jobs import leases, staging, sweeping, tokens
+from jobs.holds import Hold
 from pixerve_site import agreement, first_run, restore
 from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.files import locked
@@ -131,20 +132,35 @@ class Command(BaseCommand):
         lock.write(f"{os.getpid()}\n")
         lock.flush()
 
+    def _try_lock(self) -> None:
+        """What comes in is known by locks on folders, which not every network's file system has."""
+        try:
+            Hold(staging.root()).release()
+        except BlockingIOError:
+            pass  # another host of this folder tries at this moment
+        except OSError as error:
+            raise CommandError(
+                f"{staging.root()} cannot be locked ({error.strerror}); set PIXERVE_DATA_DIR to a"
+                " folder on a local disk"
+            ) from None
+
     def _prepare(self) -> NewAdmin | None:
         for path in settings.KEYS.made:
             self.stdout.write(f"made {path}")
         with first_run.alone():
             if restore.is_cut_off():
                 raise CommandError(restore.CUT_OFF)
+            first_run.remove_half_written()
             first_run.migrate()
             first_run.ensure_schedule()
             # Its password is said by who greets.
             made = first_run.ensure_admin() if "web" in self._parts else None
         self._compare()
         staging.root().mkdir(parents=True, exist_ok=True)
+        if "web" in self._parts:
+            self._try_lock()
         if "clerk" in self._parts:
-            retention.prune_staging()
+            sweeping.prune_staging()
         connections.close_all()
         return made
 
