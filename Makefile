@@ -25,6 +25,8 @@ step -m ruff format --check .; \
 step -m mypy
 endef
 
+# How soon all is well again is judged: not more at a time than there are stacks.
+BOTH_STACKS := -n 2 --dist loadfile --no-loadscope-reorder
 # Another seed each time, for other moments; one that found something is given.
 FAULTS = export FAULTS_SEED="$${FAULTS_SEED:-$$(date +%s)}"
 
@@ -48,12 +50,13 @@ test: ## Install what is missing, then check style, types, migrations, settings 
 
 faults-short: ## Kill and stop each process, database, storage and clock in the middle of work: every job ends once and right
 	@deploy/bootstrap.sh test
-	@$(ISOLATE); $(FAULTS); step -m pytest -m faults $(SIDE_BY_SIDE)
+	@$(ISOLATE); $(FAULTS); step -m pytest tests/faults $(BOTH_STACKS); \
+	step -m pytest -m faults --ignore=tests/faults $(SIDE_BY_SIDE)
 
 faults: ## The same, each process at each stage again and again, for hours (FAULTS_RUNS=20 FAULTS_SEED=)
 	@deploy/bootstrap.sh test
 	@$(ISOLATE); $(FAULTS); export FAULTS_RUNS="$(or $(FAULTS_RUNS),20)"; \
-	step -m pytest tests/faults $(SIDE_BY_SIDE)
+	step -m pytest tests/faults $(BOTH_STACKS)
 
 fuzz: ## Give broken input to everything that reads strangers' bytes, for ten minutes (FUZZ_SECONDS=)
 	@deploy/bootstrap.sh test
