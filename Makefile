@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help serve test faults-short fuzz load lint format lock bench bench-engine clean
+.PHONY: help serve test faults-short faults fuzz load lint format lock bench bench-engine clean
 
 PYTHON_IN_VENV := .venv/bin/python
 
@@ -25,6 +25,9 @@ step -m ruff format --check .; \
 step -m mypy
 endef
 
+# Another seed each time, for other moments; one that found something is given.
+FAULTS = export FAULTS_SEED="$${FAULTS_SEED:-$$(date +%s)}"
+
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -43,9 +46,14 @@ test: ## Install what is missing, then check style, types, migrations, settings 
 	step -m coverage combine --quiet; \
 	step -m coverage report
 
-faults-short: ## Kill processes, whole hosts, databases and storages in the middle of work: every job ends once and right
+faults-short: ## Kill and stop each process, database, storage and clock in the middle of work: every job ends once and right
 	@deploy/bootstrap.sh test
-	@$(ISOLATE); step -m pytest -m faults $(SIDE_BY_SIDE)
+	@$(ISOLATE); $(FAULTS); step -m pytest -m faults $(SIDE_BY_SIDE)
+
+faults: ## The same, each process at each stage again and again, for hours (FAULTS_RUNS=20 FAULTS_SEED=)
+	@deploy/bootstrap.sh test
+	@$(ISOLATE); $(FAULTS); export FAULTS_RUNS="$(or $(FAULTS_RUNS),20)"; \
+	step -m pytest tests/faults $(SIDE_BY_SIDE)
 
 fuzz: ## Give broken input to everything that reads strangers' bytes, for ten minutes (FUZZ_SECONDS=)
 	@deploy/bootstrap.sh test

@@ -87,8 +87,8 @@ venv_package() {
     esac
 }
 
-# Adds to `optional`: strace, a browser, PostgreSQL, and stores to deliver to. Where one is missing, its tests
-# are skipped.
+# Adds to `optional`: strace, a browser, PostgreSQL, stores to deliver to, and a clock that jumps. Where one is
+# missing, its tests are skipped.
 find_missing_for_tests() {
     command -v strace >/dev/null || want strace
     if command -v chromium >/dev/null; then
@@ -107,6 +107,7 @@ find_missing_for_tests() {
     # Debian's package makes a cluster and starts it where it can; the tests have one of their own.
     has_postgres || want postgresql
     command -v redis-server >/dev/null || want redis-server
+    has_faketime || want faketime
 }
 
 has_postgres() {
@@ -114,6 +115,13 @@ has_postgres() {
         [ -x "$program" ] && return
     done
     command -v initdb >/dev/null
+}
+
+has_faketime() {
+    for library in /usr/lib/*/faketime/libfaketimeMT.so.1; do
+        [ -e "$library" ] && return
+    done
+    return 1
 }
 
 has_nss_wrapper() {

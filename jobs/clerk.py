@@ -14,7 +14,7 @@ import time
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from jobs import bells, cluster, leases, outages, outcomes, queue, retention, sweeping
+from jobs import bells, clocks, cluster, leases, outages, outcomes, queue, retention, sweeping
 from jobs.bucket_sweep import Sweeper
 from jobs.callbacks import Sender
 from jobs.models import Job
@@ -120,6 +120,7 @@ class Clerk:
         self._reaper = leases.Reaper()
         self._watchdog = Watchdog()
         self._sweeper = Sweeper()
+        self._clock = clocks.Follower()
         self._next_watch = 0.0
         self._next_sweep = 0.0
 
@@ -144,6 +145,7 @@ class Clerk:
 
     def tick(self) -> None:
         """Everything that is due now."""
+        self._clock.follow()
         self._sender.send_due()
         self._postman.send_due()
         reap(self._reaper)

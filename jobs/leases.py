@@ -87,9 +87,14 @@ def myself() -> str:
 os.register_at_fork(after_in_child=myself.cache_clear)
 
 
+def here() -> str:
+    """How the names of this host's owners begin."""
+    return f"{_host()}/"
+
+
 def is_here(owner: str) -> bool:
     """Whether `owner` was started on this host, where we can see it, since it booted."""
-    return owner.startswith(f"{_host()}/")
+    return owner.startswith(here())
 
 
 def pid_of(owner: str) -> int:

@@ -3,7 +3,7 @@
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from jobs import bells, deliveries, events, hosted, staging, transitions
+from jobs import bells, deliveries, events, hosted, staging, strays, transitions
 from jobs.errors import Conflict, Gone
 from jobs.models import EventType, HostedFile, Job
 from jobs.states import FINAL, IN_FLIGHT, State
@@ -14,6 +14,8 @@ def cancel(job: Job) -> None:
     with transaction.atomic():
         happened = transitions.cancel(job)
         if happened:
+            job.refresh_from_db(fields=["fence"])
+            strays.remove(job)
             events.tell(job, EventType.CANCELLED)
     if not happened:
         job.refresh_from_db(fields=["state"])

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from encoders.plan import Rendition as Made
-from jobs import events, names, rows, staging, transitions
+from jobs import events, names, rows, staging, strays, transitions
 from jobs.leases import LeaseLost
 from jobs.models import EventType, Failure, HostedFile, Job, Rendition, Success
 
@@ -83,6 +83,7 @@ def fail(job: Job, code: str, message: str, **told: Any) -> bool:
     with transaction.atomic():
         if not transitions.fail(job, code, message):
             return False
+        strays.remove(job)
         Failure.objects.create(
             job=job,
             reference_id=job.reference_id,

@@ -119,7 +119,9 @@ def _tidy(job: Job, changed: float) -> None:
 def _remove_temporary(entries: "Iterable[os.DirEntry[str]]") -> None:
     before = time.time() - TEMPORARY_AGE_S
     for each in entries:
-        if each.name.startswith(".") and each.stat().st_mtime < before:
+        # What a converter writes was not fetched: it may take longer, and goes with its claim.
+        fetched = each.name.startswith(".") and not each.name.endswith(".part")
+        if fetched and each.stat().st_mtime < before:
             Path(each.path).unlink(missing_ok=True)
 
 

@@ -9,15 +9,20 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 HEAD_S = 10.0  # from the first byte of a request to the end of its headers
 HANG_UP_S = 1.0  # for the peer to close a connection that is over
 STALL_S = 30.0  # between two pieces of a body, and for 256 KiB of an answer
 LOOK_EVERY_S = 1.0
+# Who asks whether we live is answered while all threads are taken, by uploads from slow clients or
+# to a slow bucket: else we were taken for dead, and killed with all of them.
+PROBES = (b"GET /health", b"HEAD /health", b"GET /livez", b"HEAD /livez")
+DOOR_THREADS = 4
 
 
 class Watch:
@@ -81,6 +86,14 @@ def hang_up(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
+def beginning(connection: socket.socket) -> bytes:
+    """The first bytes that a peer has sent and nobody has read; none if it has not."""
+    try:
+        return connection.recv(32, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return b""
+
+
 watch = Watch()
 
 
@@ -89,7 +102,36 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         watch.start()
+        self._taken = 0
+        self._door = ThreadPoolExecutor(DOOR_THREADS, thread_name_prefix="door")
         super().init_process()
+
+    def enqueue_req(self, conn: TConn) -> None:
+        if self._taken < self.cfg.threads:
+            self._submit(self.tpool, conn)
+        elif (begun := beginning(conn.sock)).startswith(PROBES):
+            self._submit(self._door, conn)
+        elif begun or conn.initialized or conn.data_ready:
+            self._submit(self.tpool, conn)
+        else:
+            self._wait_for_its_word(conn)
+
+    def _submit(self, pool: ThreadPoolExecutor, conn: TConn) -> None:
+        counts = pool is self.tpool
+        self._taken += counts
+        pool.submit(self.handle, conn).add_done_callback(
+            lambda done: self.method_queue.defer(self._finish, conn, done, counts)
+        )
+
+    def _finish(self, conn: TConn, done: "Future[Any]", counts: bool) -> None:
+        self._taken -= counts
+        self.finish_request(conn, done)
+
+    def _wait_for_its_word(self, conn: TConn) -> None:
+        """As gunicorn does for one that says nothing for a while."""
+        silent: Future[Any] = Future()
+        silent.set_result(_DEFER)
+        self.finish_request(conn, silent)
 
     def accept(self, listener: socket.socket) -> None:
         try:

@@ -8,9 +8,12 @@ import pytest
 from django.test import TransactionTestCase
 
 from tests import measuring
+from tests.faults.table import pytest_terminal_summary
 from tests.flush import empty_tables
 from tests.server import IMAGES, Pixerve, running
 from tests.together import TogetherScheduling
+
+__all__ = ["pytest_terminal_summary"]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherScheduling:

@@ -3,6 +3,8 @@
 Files that are not named here go one by one; a file too few costs time, and nothing else.
 """
 
+import re
+
 from xdist.scheduler import LoadFileScheduling
 
 _ACCEPTANCE = "tests/acceptance/test_"
@@ -42,4 +44,5 @@ class TogetherScheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return _GROUP_OF.get(file, file)
+        stack = re.match(r"tests/faults/.*\[.*\b(embedded|shared)\b", nodeid)
+        return f"faults, {stack[1]}" if stack else _GROUP_OF.get(file, file)

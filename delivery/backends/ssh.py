@@ -17,6 +17,8 @@ _KEEPALIVE_S = 15
 _KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 # An "ssh-rsa" key is offered under the names of its better signatures.
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
+# Paramiko says so with the error of a refusal; its timeout goes by the clock on the wall, too.
+_NO_ANSWER = ("timeout", "transport shut down")
 
 
 class Connection:
@@ -109,7 +111,9 @@ def _log_in(transport: paramiko.Transport, options: SftpOptions, key: paramiko.P
         raise AuthFailed(
             f"{options.host} takes {', '.join(error.allowed_types)} from this user alone"
         ) from None
-    except paramiko.AuthenticationException:
+    except paramiko.AuthenticationException as error:
+        if any(sign in str(error) for sign in _NO_ANSWER):
+            raise paramiko.SSHException(str(error)) from None
         raise AuthFailed(
             f"{options.host} refuses {options.user!r}; check user, password and private_key"
         ) from None

@@ -86,24 +86,6 @@ def test_outputs_keep_the_order_of_the_token(server: Pixerve) -> None:
     assert [name.rpartition(".")[2] for name in answer["expected_files"]] == ["webp", "png", "jpg"]
 
 
-def test_fifty_at_once_make_one_job(server: Pixerve) -> None:
-    picture, token = another(PHOTO, "fifty"), make_token(slow_job(360), subject="alice")
-    with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(lambda _: server.upload(picture, token), range(50)))
-    assert sorted(answer.status for answer in answers) == [202] + [409] * 49
-    [taken] = [answer.json() for answer in answers if answer.status == 202]
-    wait_ended(server, [taken["job_id"]])
-    check_ended_once_and_right(server, [taken["job_id"]])
-
-
-def test_a_killed_worker_costs_nothing(server: Pixerve) -> None:
-    jobs = [post(server, another(PHOTO, "killed"), slow_job(360, 361))]
-    jobs += [post(server, another(SMALL, f"killed {each}"), QUICK_JOB) for each in range(3)]
-    holder(server, jobs[0]).kill()
-    wait_ended(server, jobs)
-    check_ended_once_and_right(server, jobs)
-
-
 def test_a_backup_beside_uploads_comes_back(
     server: Pixerve, peer: Postgres, tmp_path: Path
 ) -> None:

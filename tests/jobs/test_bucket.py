@@ -1,6 +1,7 @@
 """Staging and hosted files in a bucket: what is here may vanish, what is there is enough."""
 
 import hashlib
+import os
 import shutil
 import time
 import uuid
@@ -42,6 +43,7 @@ from jobs.errors import Unavailable
 from jobs.incoming import Staged
 from jobs.models import Arrival, Delivery, HostedFile, Job
 from jobs.postman import Postman
+from jobs.sweeping import sweep_staging
 from pixerve_site import first_run
 from tests.api.caller import Api, upload_token
 from tests.delivery.backends.conftest import bucket, client, gateway, proxy
@@ -551,6 +553,18 @@ def test_files_of_jobs_that_failed_before_they_were_told(there: Bucket) -> None:
     bucket_sweep.sweep()
     assert not HostedFile.objects.exists()
     assert [each for each in keys(there) if each.startswith("hosted/")] == []
+
+
+def test_what_a_converter_writes_for_long_is_not_swept(there: Bucket) -> None:
+    """It may take minutes for one rendition; a clock that is set forth makes minutes of seconds."""
+    job = put_in_state(make_job(), "processing", fence=1)
+    staging.out_dir(job.uid, 1).mkdir(parents=True, exist_ok=True)
+    written, fetched = (staging.out_dir(job.uid, 1) / name for name in (".7-7.part", ".a.jpg.0011"))
+    for path in (written, fetched):
+        path.write_bytes(b"half")
+        os.utime(path, (1, 1))
+    sweep_staging()
+    assert (written.exists(), fetched.exists()) == (True, False)
 
 
 def test_the_sweep_of_a_bucket_that_is_away(away: Callable[[], Fault]) -> None:

@@ -15,7 +15,7 @@ from django.conf import settings
 from jobs import clerk, hosted, intake, leases, staging
 from jobs.holds import Hold
 from jobs.incoming import Incoming
-from jobs.models import Job
+from jobs.models import HostedFile, Job
 from jobs.sweeping import prune_staging, sweep_staging
 from tests.api.caller import staged_folders
 from tests.jobs.making import DOT, LIMIT, claim, make_job, put_in_state, stage
@@ -185,6 +185,7 @@ def half_publish(job: Job, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = Path(settings.PIXERVE.serve_dir) / key
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"older")
+    HostedFile.objects.create(path=key, sha256="ab", bytes=5, mtime_ns=1, media_type="image/jpeg")
     source = staging.source_path(job.uid)
     with monkeypatch.context() as killed:
         for name in ("replace", "unlink"):

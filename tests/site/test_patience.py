@@ -71,6 +71,9 @@ def test_beginnings_without_end_do_not_stop_the_service(tmp_path: Path) -> None:
         for each in stalled:
             open_.enter_context(each)
         started = time.monotonic()
+        for path in ("/health", "/livez", "/healthz"):
+            assert server.get(path).status == 200
+        assert time.monotonic() - started < 1.0, "they had to wait for a thread"
         wait_for(lambda: _answers(server), within_s=4 * patience.HEAD_S, what="an answer")
         assert time.monotonic() - started > patience.HEAD_S / 2, "they never held the threads"
         # Each of them was cut: one thread alone would give that answer, too.
@@ -85,6 +88,6 @@ def _connection(server: Pixerve, begun: bytes) -> socket.socket:
 
 def _answers(server: Pixerve) -> bool:
     try:
-        return server.get("/livez", timeout_s=1.0).status == 200
+        return server.get("/version", timeout_s=1.0).status == 200
     except OSError:
         return False

@@ -4,7 +4,7 @@ import hashlib
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -308,6 +308,22 @@ def test_a_server_that_falls_silent(folder: Folder, picture: Picture) -> None:
             with pytest.raises(TimedOut):
                 put(store, "a", picture(os.urandom(1_000_000)))
         assert folder.files() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "counts"), [("cut_after", range(1000, 1700, 100)), ("freeze_after", [1200])]
+)
+def test_a_connection_lost_during_the_login_is_no_refusal(
+    folder: Folder, picture: Picture, fault: str, counts: Iterable[int]
+) -> None:
+    """Wherever it is lost: another try can help."""
+    for count in counts:
+        with tapped(folder.sshd.port) as tap:
+            getattr(tap, fault)(count)
+            to = folder.destination(port=tap.port, timeout_s=1)
+            with opened(to) as store, pytest.raises(DeliveryError) as caught:
+                put(store, "a", picture(bytes(100_000)))
+            assert not caught.value.permanent, (count, caught.value)
 
 
 def test_a_server_that_never_answers(folder: Folder) -> None:
