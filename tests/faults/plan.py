@@ -42,7 +42,7 @@ class Cell:
     @property
     def row(self) -> str:
         """Its row in the table."""
-        return f"{self.victim} {self.how}"
+        return f"{self.victim} {self.how}, {self.stage}"
 
     def __str__(self) -> str:
         return f"{self.victim}-{self.how}-{self.stage}-{self.run}".replace(" ", "_")

@@ -53,7 +53,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def lines(verdicts: list[Verdict]) -> list[str]:
-    head = f"{'stack':9} {'cell':30} {'runs':>4} {'uploads':>7} {'lost':>4} {'doubled':>7}"
+    head = f"{'stack':9} {'cell':34} {'runs':>4} {'uploads':>7} {'lost':>4} {'doubled':>7}"
     found = [f"{head} {'slowest recovery':>16} {'/health silent':>14}"]
     rows = dict.fromkeys((each.stack, each.row) for each in verdicts)
     for stack, row in sorted(rows, key=lambda each: each[0]):
@@ -65,7 +65,7 @@ def lines(verdicts: list[Verdict]) -> list[str]:
             max(getattr(each, name) for each in mine) for name in ("recovery_s", "silent_s")
         )
         found.append(
-            f"{stack:9} {row:30} {len(mine):4} {uploads:7} {lost:4} {doubled:7}"
+            f"{stack:9} {row:34} {len(mine):4} {uploads:7} {lost:4} {doubled:7}"
             f" {recovery:14.1f} s {silent:12.2f} s"
         )
     return found

@@ -6,6 +6,7 @@ import re
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -203,21 +204,24 @@ def test_trouble_that_can_pass_is_tried_as_often_as_there_are_pauses() -> None:
     assert (job.state, job.error_code) == ("failed", "hosting_failed")
 
 
-@pytest.fixture
+@contextmanager
 def few_files() -> Iterator[None]:
     """No more open files than there are."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     pipeline.converter.close()
     open_now = len(list(Path("/proc/self/fd").iterdir()))
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 2, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_a_machine_that_is_short_of_something_is_tried_again(few_files: None) -> None:
+def test_a_machine_that_is_short_of_something_is_tried_again() -> None:
     make_job()
     job = claim()
-    pipeline.run(job)
+    with few_files():
+        pipeline.run(job)
     job.refresh_from_db()
     assert (job.state, job.error_code, job.attempts) == ("pending", "", 1)
     assert job.run_after > timezone.now()
