@@ -279,6 +279,8 @@ def refuses(server: Pixerve) -> bool:
         socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # it was in the queue of connections when that was closed
     return False
 
 
