@@ -4,7 +4,7 @@
     staging/{uid}/out.{n}/   renditions of the n-th claim, until all are delivered
 
 The folder is made before the row and removed after it ends, so what a kill leaves behind is a
-folder without a live row; `jobs.retention` sweeps those. While an upload comes in, a lock on its
+folder without a live row; `jobs.sweeping` removes those. While an upload comes in, a lock on its
 folder says so (`jobs.holds`), which the kernel drops with the process.
 
 With `PIXERVE_STAGING_URL` the same lies in the bucket that all hosts share (`jobs.bucket`), and the

@@ -37,7 +37,7 @@ def listening(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
 
 
-def hang_up(listener: socket.socket) -> None:
+def refuse(listener: socket.socket) -> None:
     """Refuse new connections from now on, whichever processes hold this socket, too.
 
     Closing it would not: as long as one of them has it open, the kernel takes connections that

@@ -30,6 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in set(others)]
     if reason := postgres.missing():
         for item in items:
+            # For machines where nobody may install it; `make test` does where it may.
             item.add_marker(pytest.mark.skip(reason=reason))
 
 

@@ -26,7 +26,7 @@ from tests.acceptance.evidence import (
     staged,
     wait_ended,
 )
-from tests.deploy.backing import NOT_OURS, backing_up, uploading
+from tests.deploy.backing import NOT_OURS, backing_up, check_goes_on, uploading
 from tests.peers import postgres
 from tests.peers.postgres import Postgres
 from tests.server import EXAMPLE_JOB, Answer, Pixerve, free_port, make_token, running, wait_for
@@ -111,13 +111,7 @@ def test_a_backup_beside_uploads_comes_back(
     assert "processing" not in copied.values()
     again = new.manage("restore", str(target))
     assert (again.returncode, "there is a database already" in again.stderr) == (1, True)
-    new.start()
-    try:
-        ours = [uid for uid in copied if uid in {*before, *meanwhile}]
-        wait_ended(new, ours, within_s=90)
-        check_ended_once_and_right(new, ours)
-    finally:
-        new.kill()
+    check_goes_on(new, [uid for uid in copied if uid in {*before, *meanwhile}])
 
 
 def test_a_backup_says_why_there_is_none(server: Pixerve, tmp_path: Path) -> None:

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.acceptance.evidence import QUICK_JOB, SMALL, another, post
+from tests.acceptance.evidence import (
+    QUICK_JOB,
+    SMALL,
+    another,
+    check_ended_once_and_right,
+    post,
+    wait_ended,
+)
 from tests.server import ROOT, Pixerve
 
 NOT_OURS = "warning: jwt.json is not in the data folder; keep that key yourself\n"
@@ -31,6 +38,16 @@ def uploading(server: Pixerve) -> Iterator[list[str]]:
     finally:
         enough.set()
         thread.join()
+
+
+def check_goes_on(new: Pixerve, uids: list[str]) -> None:
+    """Start what was restored: all these jobs end once and right there."""
+    new.start()
+    try:
+        wait_ended(new, uids, within_s=90)
+        check_ended_once_and_right(new, uids)
+    finally:
+        new.kill()
 
 
 def backing_up(server: Pixerve, target: Path) -> "subprocess.Popen[str]":

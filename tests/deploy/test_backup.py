@@ -16,12 +16,11 @@ from tests.acceptance.evidence import (
     QUICK_JOB,
     SMALL,
     another,
-    check_ended_once_and_right,
     held,
     post,
     wait_ended,
 )
-from tests.deploy.backing import NOT_OURS, backing_up, uploading
+from tests.deploy.backing import NOT_OURS, backing_up, check_goes_on, uploading
 from tests.deploy.conftest import Split
 from tests.server import ROOT, Pixerve, free_port, wait_for
 
@@ -55,13 +54,7 @@ def test_nothing_acknowledged_is_lost_and_what_was_in_flight_goes_on(
     new = Pixerve(tmp_path / "new", free_port(), {**split.web.env, "PIXERVE_SENDFILE": "off"})
     assert new.manage("restore", str(target)).returncode == 0
     assert (new.data / "secret_key").read_text() == (split.web.data / "secret_key").read_text()
-    new.start()
-    try:
-        ours = [uid for uid in copied if uid in {*before, *meanwhile}]
-        wait_ended(new, ours, within_s=90)
-        check_ended_once_and_right(new, ours)
-    finally:
-        new.kill()
+    check_goes_on(new, [uid for uid in copied if uid in {*before, *meanwhile}])
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from pixerve_site.config import PROJECT_ROOT
 from pixerve_site.files import locked
 from pixerve_site.first_run import NewAdmin
 from pixerve_site.parts import Part
-from pixerve_site.ports import hang_up, listening, port_problem
+from pixerve_site.ports import listening, port_problem, refuse
 from pixerve_site.supervisor import Supervisor
 
 TRIAL_SUBJECT = "trial"
@@ -95,7 +95,7 @@ class Command(BaseCommand):
             listener = held.enter_context(listening(*address))
             number = listener.fileno()
             options["on_poll"] = Greeting(self.stdout.write, made)
-            options["on_stop"] = partial(hang_up, listener)
+            options["on_stop"] = partial(refuse, listener)
         parts = [each for each in programs(number) if each.name in self._parts]
         return Supervisor(parts, **options).run()
 
