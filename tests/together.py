@@ -14,6 +14,8 @@ _TOGETHER = {
         "tests/delivery/backends/test_s3_bucket.py",
         "tests/delivery/backends/test_s3_faults.py",
         "tests/jobs/test_bucket.py",
+        "tests/jobs/test_bucket_hosted.py",
+        "tests/jobs/test_bucket_sweep.py",
     ),
     "the server with one worker": (
         f"{_ACCEPTANCE}callbacks.py",
