@@ -39,14 +39,14 @@ def insert(model: type[Model], rows: Sequence[Values], *, replace_by: str | None
     """
     if rows:
         names = tuple(rows[0])
-        values = [_prepared(model, ((name, row[name]) for name in names)) for row in rows]
+        values = _prepared(model, ((name, row[name]) for row in rows for name in names))
         with connection.cursor() as cursor:
-            cursor.executemany(_insert_sql(model, names, replace_by), values)
+            cursor.execute(_insert_sql(model, names, len(rows), replace_by), values)
 
 
 def insert_one(model: type[Model], values: Values) -> int:
     """Insert a row, as `insert` does; returns its id."""
-    sql = f"{_insert_sql(model, tuple(values), None)} RETURNING {_columns(model, ['id'])[0]}"
+    sql = f"{_insert_sql(model, tuple(values), 1, None)} RETURNING {_columns(model, ['id'])[0]}"
     with connection.cursor() as cursor:
         cursor.execute(sql, _prepared(model, values.items()))
         [[pk]] = cursor.fetchall()
@@ -136,10 +136,13 @@ def _is_plain(model: type[Model], name: str) -> bool:
 
 
 @cache
-def _insert_sql(model: type[Model], names: tuple[str, ...], replace_by: str | None) -> str:
+def _insert_sql(
+    model: type[Model], names: tuple[str, ...], count: int, replace_by: str | None
+) -> str:
     columns = _columns(model, names)
+    row = f"({', '.join(['%s'] * len(columns))})"
     sql = f"""INSERT INTO {_table(model)} ({", ".join(columns)})
-              VALUES ({", ".join(["%s"] * len(columns))})"""  # noqa: S608 - names of the model
+              VALUES {", ".join([row] * count)}"""  # noqa: S608 - names of the model
     if replace_by:
         (unique,) = _columns(model, [replace_by])
         changes = ", ".join(f"{column} = EXCLUDED.{column}" for column in columns)

@@ -117,9 +117,9 @@ class Site:
                 within_s=120,
                 what="the first jobs of each host",
             )
-            before, done, begun = cpu(*servers), watch.ended(), time.monotonic()
+            before, done, begun = cpu(*servers), watch.count, time.monotonic()
             watch.wait(jobs - 2 * len(servers))
-            after, more, over = cpu(*servers), watch.ended(), time.monotonic()
+            after, more, over = cpu(*servers), watch.count, time.monotonic()
             watch.wait(jobs)
         return Rate((more - done) / (over - begun), between(before, after, (more - done) / 1000))
 
