@@ -118,6 +118,15 @@ def test_the_services_of_ours_are_closed_and_run_what_there_is() -> None:
     assert seen == PARTS
 
 
+def test_the_database_is_not_newer_than_the_images_pg_dump() -> None:
+    """Which refuses to read a newer server."""
+    base = STAGES[0]
+    assert any("postgresql-client" in step.text.split() for step in base.steps)
+    newest = {"bookworm": 15, "trixie": 17}[ARGUMENTS["DEBIAN"]]
+    name, _, version = COMPOSE["services"]["db"]["image"].partition(":")
+    assert (name, int(version.partition("-")[0])) <= ("postgres", newest)
+
+
 def test_a_cluster_has_its_clerk_beside_it() -> None:
     """The clerk sees only what runs in its own container."""
     assert ["serve", "cluster", "clerk"] in [service["command"] for service in OURS.values()]

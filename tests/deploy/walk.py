@@ -286,6 +286,7 @@ def walk(image: Image, work: Path) -> None:
         wait_for(all_in_one.is_healthy, within_s=60, what=f"health ({work}/log)", every_s=0.5)
         use(all_in_one, port)
         check_is_held_back(all_in_one)
+        say(all_in_one.inside("/usr/bin/pg_dump", "--version").stdout.strip())
         begun = time.monotonic()
         assert all_in_one.stop() == 0, (work / "log").read_text()
         say(f"all in one: stopped after {time.monotonic() - begun:.1f} s with exit code 0")
