@@ -53,6 +53,10 @@ class S3Store(BucketStore[S3Options]):
         super().__init__(options, wire)
         self._storage = _Storage(**_settings(options))
         self._client = self._storage.connection.meta.client
+        # django-storages and boto3's transfers keep the store's answers to themselves.
+        self._answer: dict[str, Any] = {}
+        for operation in ("PutObject", "CompleteMultipartUpload"):
+            self._client.meta.events.register(f"after-call.s3.{operation}", self._hear)
         # botocore has no public way to bring one's own connections; tests hold this one.
         self._http = self._client._endpoint.http_session
         self._http._manager.pool_classes_by_scheme = pool_classes(
@@ -134,20 +138,24 @@ class S3Store(BucketStore[S3Options]):
         self._storage.object_parameters = _parameters(
             self._options, found, media_type, cache_control
         )
+        self._answer = {}
         with source.open("rb") as file:
             self._storage.put(name, file)
 
+    def _hear(self, parsed: dict[str, Any], **_: object) -> None:
+        self._answer = parsed
+
     def _confirm(self, name: str, found: Digests) -> str:
-        """What the store reports. A store whose ETag is no MD5 is read back instead."""
+        """The checksum that the store reports: in its answer to the upload, else when it is asked.
+        A store that reports none which we know is read back."""
+        if checksum := _reported(self._answer, found):
+            return checksum
         asked = {"ChecksumMode": "ENABLED"} if self._options.sends_sha256 else {}
         head = self._client.head_object(Bucket=self._options.bucket, Key=name, **asked)
         if head["ContentLength"] != found.size:
             raise ChecksumMismatch(f"the store has {head['ContentLength']} bytes of {found.size}")
-        reported = head.get("ChecksumSHA256", "")
-        if "-" not in reported and _from_base64(reported) == found.sha256:
-            return f"sha256:{found.sha256}"
-        if head["ETag"].strip('"') == (found.etag() if found.parts else found.md5):
-            return f"md5:{found.md5}"
+        if checksum := _reported(head, found):
+            return checksum
         self._read_back(name, found)
         return f"sha256:{found.sha256}"
 
@@ -187,6 +195,16 @@ _OF_OBJECTS = {"GetObject", "HeadObject", "DeleteObject"}
 
 def _part_size(source: Path) -> int:
     return PART_SIZE if source.stat().st_size > MULTIPART_ABOVE else 0
+
+
+def _reported(answer: dict[str, Any], found: Digests) -> str:
+    """The checksum in an answer of the store, if it is that of what was sent; else ""."""
+    sha256 = answer.get("ChecksumSHA256", "")
+    if "-" not in sha256 and _from_base64(sha256) == found.sha256:
+        return f"sha256:{found.sha256}"
+    if answer.get("ETag", "").strip('"') == (found.etag() if found.parts else found.md5):
+        return f"md5:{found.md5}"
+    return ""
 
 
 def _from_base64(text: str) -> str:

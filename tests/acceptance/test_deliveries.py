@@ -77,8 +77,10 @@ def misbehave(proxy: FaultyProxy) -> None:
         Fault("PUT", "wrong_body", every=23),
         Fault("PUT", "cut_answer", every=29),
         Fault("PUT", "slow", every=37, pause_s=0.002),
-        Fault("HEAD", "status", status=503, every=19),
-        Fault("HEAD", "headers", headers={"ETag": '"odd"'}, every=11),
+        # Only after an answer like this one is the store asked what it has.
+        Fault("PUT", "headers", headers={"ETag": '"odd"'}, every=5),
+        Fault("HEAD", "status", status=503, every=9),
+        Fault("HEAD", "headers", headers={"ETag": '"odd"'}, every=4),
         Fault("GET", "wrong_answer", every=5),
     ]
 

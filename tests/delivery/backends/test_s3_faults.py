@@ -29,6 +29,7 @@ from tests.peers.faults import Fault, FaultyProxy
 
 Picture = Callable[[bytes], Path]
 LARGE = 11 << 20
+ODD = {"ETag": '"odd"'}
 
 
 @pytest.fixture
@@ -182,17 +183,33 @@ def test_a_body_changed_on_the_way_is_refused_by_the_store(
     assert bucket.keys() == []
 
 
+def test_an_answer_that_has_the_checksum_is_enough(
+    store: Store, proxy: FaultyProxy, picture: Picture
+) -> None:
+    assert put(store, "a", picture(b"1")).checksum.startswith("md5:")
+    assert [line.partition(" ")[0] for line in proxy.seen] == ["PUT"]
+
+
+def test_a_store_whose_answer_says_little_is_asked(
+    store: Store, proxy: FaultyProxy, picture: Picture
+) -> None:
+    proxy.faults.append(Fault("PUT", "headers", headers=ODD))
+    assert put(store, "a", picture(b"1")).checksum.startswith("md5:")
+    assert [line.partition(" ")[0] for line in proxy.seen] == ["PUT", "HEAD"]
+
+
 def test_a_store_with_odd_etags_is_read_back(
     store: Store, proxy: FaultyProxy, picture: Picture
 ) -> None:
-    proxy.faults.append(Fault("HEAD", "headers", headers={"ETag": '"odd"'}))
+    proxy.faults += [Fault(method, "headers", headers=ODD) for method in ("PUT", "HEAD")]
     assert put(store, "a", picture(b"1")).checksum.startswith("sha256:")
 
 
-@pytest.mark.parametrize("wrong", [{"ETag": '"odd"'}, {"Content-Length": "2"}])
+@pytest.mark.parametrize("wrong", [ODD, {"Content-Length": "2"}])
 def test_what_a_store_that_lies_keeps_is_taken_back(
     wrong: dict[str, str], store: Store, bucket: Bucket, proxy: FaultyProxy, picture: Picture
 ) -> None:
+    proxy.faults.append(Fault("PUT", "headers", headers=ODD))
     proxy.faults.append(Fault("HEAD", "headers", headers=wrong))
     proxy.faults.append(Fault("GET", "wrong_answer"))
     with pytest.raises(ChecksumMismatch):
