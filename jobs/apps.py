@@ -9,6 +9,7 @@ class JobsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from jobs import sealed  # noqa: PLC0415 - models are there only now
+        from jobs import bells, sealed  # noqa: PLC0415 - models are there only now
 
         sealed.register()
+        bells.others()  # before the first request, and before a cluster forks

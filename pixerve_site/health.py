@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from delivery.errors import DeliveryError
 from encoders.sandbox import powers
-from jobs import bucket, far_bells, queue, staging, storages
+from jobs import bells, bucket, queue, staging, storages
 from jobs.api import auth, schemas
 from pixerve_site import version
 
@@ -152,7 +152,7 @@ class ReadyzView(APIView):
             # A storage that is down makes this server no less ready: its deliveries wait.
             answer["storages"] = storages.describe() if checks["database"]["ok"] else {}
             # Without Redis jobs start a second later, no more.
-            answer["redis"] = far_bells.answers()
+            answer["redis"] = bells.others_answer()
             answer["sandbox"] = asdict(powers())
         return JsonResponse(answer, status=200 if ready else 503)
 

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 5.0
-HEALTHY_AFTER_S = 30.0  # a part that lived this long is no crash loop
+# A part that lived this long is no crash loop; more would let who is killed now and then stay away
+# longer each time.
+HEALTHY_AFTER_S = 5.0
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -1,5 +1,6 @@
 """A whole Pixerve for a test: `manage.py serve` on a free port and a folder of its own."""
 
+import http.client
 import json
 import os
 import shutil
@@ -232,6 +233,8 @@ class Pixerve:
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:
                 return Answer(answer.status, dict(answer.headers), answer.read())
+        except http.client.HTTPException as error:
+            raise ConnectionAbortedError("the answer was cut off") from error
         except urllib.error.HTTPError as error:
             return Answer(error.code, dict(error.headers), error.read())
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from pixerve_site.parts import Life
 from pixerve_site.ports import port_problem
 from pixerve_site.supervisor import Part, Supervisor
 
@@ -211,6 +212,16 @@ def test_a_crash_loop_backs_off_and_the_others_live(stage: Stage) -> None:
     assert delays == ["0.2", "0.4", "0.8", "1.6"]
     assert "clerk did not start: [Errno 2] No such file or directory" in log
     assert len(stage.pids("web")) == 1
+
+
+@pytest.mark.parametrize(
+    ("age_s", "delays"),
+    [(1.0, [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]), (6.0, [0.2] * 7)],
+    ids=["dies young", "is killed now and then"],
+)
+def test_only_who_dies_young_is_waited_for_longer(age_s: float, delays: list[float]) -> None:
+    life = Life(Part("web", ("true",)))
+    assert [life.next_delay(now=age_s) for _ in delays] == delays
 
 
 def test_a_stop_asks_the_leaders_only_and_leaves_nobody(stage: Stage) -> None:
