@@ -272,7 +272,7 @@ def _host(
 
 
 def _fail_or_try_again(job: Job, error: PictureError | DeliveryError) -> None:
-    crashed = error.code == CRASHED
+    crashed = int(error.code == CRASHED)  # PostgreSQL adds no booleans
     may_crash = not crashed or job.crashes + 1 < MAX_CRASHES
     if _can_pass(error) and may_crash and job.attempts <= len(BACKOFF_S):
         pause = timedelta(seconds=BACKOFF_S[job.attempts - 1])

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 5.0
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 2.0  # web is to answer again within 5 s of its death
 # A part that lived this long is no crash loop; more would let who is killed now and then stay away
 # longer each time.
 HEALTHY_AFTER_S = 5.0

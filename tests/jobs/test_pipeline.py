@@ -28,7 +28,7 @@ from tests.api.caller import staged_folders
 from tests.jobs.making import HOPPER, SMALL_JOB, TRUNCATED, claim, make_job, picture
 from tests.server import IMAGES, ROOT
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sql]
 Configure = Callable[..., None]
 MADE = Made("x", "jpg", 1, 1, 1, "0" * 64, 1.0)
 

@@ -34,7 +34,7 @@ admin socket = {folder}/$name.asok
 log file = {folder}/$name.log
 log to stderr = false
 osd objectstore = memstore
-memstore device bytes = 1073741824
+memstore device bytes = 8589934592
 osd crush chooseleaf type = 0
 osd pool default size = 1
 osd pool default min size = 1
@@ -55,6 +55,7 @@ osd data = {folder}/osd
 rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw data = {folder}/rgw
 rgw gc obj min wait = 1
+rgw gc processor period = 30
 """
 
 
