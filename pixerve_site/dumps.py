@@ -17,6 +17,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from psycopg.conninfo import make_conninfo
 
+from pixerve_site.database import OPTIONS
+
 Rows = list[tuple[Any, ...]]
 Look = Callable[..., Rows]
 """Asks that moment: a query with %s for each value, the values; all rows."""
@@ -104,7 +106,9 @@ def _run(program: str, *arguments: str) -> None:
         raise DumpError(f"{program} is not installed: it comes with PostgreSQL's client programs")
     ours = settings.DATABASES["default"]
     names = {"dbname": "NAME", "user": "USER", "host": "HOST", "port": "PORT"}
-    reach = {each: ours[key] for each, key in names.items() if ours[key]} | ours["OPTIONS"]
+    reach = {each: ours[key] for each, key in names.items() if ours[key]}
+    # The others are the driver's.
+    reach |= {each: value for each, value in ours["OPTIONS"].items() if each in OPTIONS}
     done = subprocess.run(
         [path, f"--dbname={make_conninfo(**reach)}", *arguments],
         check=False,
