@@ -16,7 +16,7 @@ from django.conf import settings
 
 def others() -> ModuleType | None:
     """The bells of other hosts, where there are any; else Redis's client is not even loaded, which
-    takes a tenth of a process's start and 8 MiB."""
+    takes a tenth of a process's start and 6 MiB."""
     if settings.PIXERVE.broker_url is None:
         return None
     from jobs import far_bells  # noqa: PLC0415

@@ -31,7 +31,7 @@ _PATIENCE: dict[str, str] = {
 }
 _KEPT_S = 600
 # A job is some twenty statements, always the same ones: the server reads and plans each once for a
-# connection, which halves its share of a job's CPU. Django's default is for poolers.
+# connection, which takes a third off its CPU for a job. Django's default is for poolers.
 _PREPARED: dict[str, Any] = {"server_side_binding": True, "prepare_threshold": 2}
 
 

@@ -199,16 +199,16 @@ def _part_size(source: Path) -> int:
 
 def _reported(answer: dict[str, Any], found: Digests) -> str:
     """The checksum in an answer of the store, if it is that of what was sent; else ""."""
-    sha256 = answer.get("ChecksumSHA256", "")
-    if "-" not in sha256 and _from_base64(sha256) == found.sha256:
+    if answer.get("ChecksumSHA256") == _base64(found.sha256):
         return f"sha256:{found.sha256}"
     if answer.get("ETag", "").strip('"') == (found.etag() if found.parts else found.md5):
         return f"md5:{found.md5}"
     return ""
 
 
-def _from_base64(text: str) -> str:
-    return base64.b64decode(text).hex()
+def _base64(digest: str) -> str:
+    """Of a digest in hex, as the protocol writes it."""
+    return base64.b64encode(bytes.fromhex(digest)).decode()
 
 
 def _parameters(
@@ -224,9 +224,7 @@ def _parameters(
         "ServerSideEncryption": options.sse,
         "SSEKMSKeyId": options.sse_kms_key_id,
         "ACL": options.acl,
-        "ChecksumSHA256": base64.b64encode(bytes.fromhex(found.sha256)).decode()
-        if in_one
-        else None,
+        "ChecksumSHA256": _base64(found.sha256) if in_one else None,
     }
     return {name: value for name, value in wanted.items() if value}
 
