@@ -53,7 +53,8 @@ def reap(reaper: leases.Reaper) -> int:
 
 class Watchdog:
     """Kills this host's cluster when it hangs: workers are free, yet the best job stays unclaimed,
-    or one of its processes is stopped (SIGSTOP, a debugger that was left) and takes no part.
+    or one of its processes is stopped (SIGSTOP, a debugger that was left) and takes no part, or is
+    dead and nobody buries it.
 
     The supervisor starts a new one. Deaths need no watchdog: see `jobs.cluster`.
     """
@@ -67,16 +68,21 @@ class Watchdog:
 
     def look(self) -> bool:
         """Look once; True if the cluster was killed."""
-        return self._look_at_processes() or self._look_at_queue()
+        return self.look_at_processes() or self._look_at_queue()
 
-    def _look_at_processes(self) -> bool:
+    def look_at_processes(self) -> bool:
+        """The half that needs no database: one of them may hold the lock that all wait for."""
         now = time.monotonic()
-        stopped = cluster.stopped_processes()
+        stopped = cluster.still_processes()
         self._stopped = {owner: self._stopped.get(owner, now) for owner in stopped}
         if not any(now - since >= self._stopped_s for since in self._stopped.values()):
             return False
         self._stopped = {}
-        return kill_cluster("a process of it is stopped")
+        return kill_cluster("a process of it is stopped, or dead and not buried")
+
+    def forget_queue(self) -> None:
+        """Nobody could see the queue for a while: begin anew."""
+        self._since, self._stuck = time.monotonic(), None
 
     def _look_at_queue(self) -> bool:
         before, self._stuck = self._stuck, self._unclaimed()
@@ -104,9 +110,11 @@ def kill_cluster(reason: str) -> bool:
     if owner is None or not leases.lives_here(owner):
         return False
     log.error("the cluster hangs: %s; killing it", reason)
-    leases.excuse()
     with contextlib.suppress(ProcessLookupError):
         os.kill(leases.pid_of(owner), signal.SIGKILL)
+    # Not before: one of them may hold the database's lock.
+    with contextlib.suppress(DatabaseError):
+        leases.excuse()
     return True
 
 
@@ -137,8 +145,8 @@ class Clerk:
                 log.exception("the database is away; trying again")
                 outages.forget_connection()
                 # Nobody could be seen meanwhile: time spent so is nobody's silence.
-                self._reaper, self._watchdog = leases.Reaper(), Watchdog()
-                self._sweeper = Sweeper()
+                self._reaper, self._sweeper = leases.Reaper(), Sweeper()
+                self._watchdog.forget_queue()
             bells.clerk.wait(TICK_S)
         self._postman.close()
         self._sender.close()
@@ -146,6 +154,7 @@ class Clerk:
     def tick(self) -> None:
         """Everything that is due now."""
         self._clock.follow()
+        self._watchdog.look_at_processes()
         self._sender.send_due()
         self._postman.send_due()
         reap(self._reaper)

@@ -49,9 +49,10 @@ def main_process() -> str | None:
         return None
 
 
-def stopped_processes() -> list[str]:
-    """The owner names of those processes of this host's cluster that are stopped: they live, and
-    do nothing. Its converters' children are their workers' business."""
+def still_processes() -> list[str]:
+    """The owner names of those processes of this host's cluster that are stopped, and do nothing;
+    or dead and not buried, as django-q2's sentinel asks for a lock that died with its worker before
+    it looks who lives. Its converters' children are their workers' business."""
     main = main_process()
     if main is None or not leases.lives_here(main):
         return []
@@ -59,7 +60,7 @@ def stopped_processes() -> list[str]:
     family = [first]
     for sentinel in leases.children(first):
         family += [sentinel, *leases.children(sentinel)]
-    return [leases.owner_of(pid) for pid in family if leases.is_stopped(pid)]
+    return [leases.owner_of(pid) for pid in family if leases.stands_still(pid)]
 
 
 class Sentinel(django_q_cluster.Sentinel):  # type: ignore[misc]

@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,8 @@ import redis
 from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from jobs import leases
 
 log = logging.getLogger("pixerve.bells")
 
@@ -79,7 +80,7 @@ def _channel(name: str) -> str:
 @cache
 def _here() -> bytes:
     """This host's mark: its own bells are heard without Redis."""
-    place = f"{socket.gethostname()}:{settings.PIXERVE.data_dir}"
+    place = f"{leases.here()}{settings.PIXERVE.data_dir}"
     return hashlib.sha256(place.encode()).hexdigest()[:16].encode()
 
 

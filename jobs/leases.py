@@ -33,35 +33,35 @@ class LeaseLost(Exception):
 
 
 @cache
-def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
-
-
-@cache
 def _host() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     pids = Path("/proc/self/ns/pid").stat().st_ino
-    return f"{socket.gethostname()}@{_boot()}.{pids}"
+    return f"{socket.gethostname()}@{boot[:8]}.{pids}"
+
+
+_UNBURIED = {"Z", "X"}
 
 
 def _stat(pid: int) -> list[str]:
     """What proc(5) says of a process behind its command, from the state on; nothing of one that
-    is gone or only waits to be buried."""
+    is gone."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return []
-    return [] if fields[0] in {"Z", "X"} else fields
 
 
 def _start_time(pid: int) -> str | None:
     """The process's start time, or None where it is gone or only waits to be buried."""
     fields = _stat(pid)
-    return fields[_START_FIELD] if fields else None
+    return fields[_START_FIELD] if fields and fields[0] not in _UNBURIED else None
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether a process was halted from outside (SIGSTOP, a debugger) and not let go on."""
-    return _stat(pid)[:1] in (["T"], ["t"])
+def stands_still(pid: int) -> bool:
+    """Whether a process was halted from outside (SIGSTOP, a debugger) and not let go on, or is dead
+    and waits to be buried."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] in {"T", "t"} | _UNBURIED
 
 
 def children(pid: int) -> list[int]:
@@ -103,13 +103,13 @@ def pid_of(owner: str) -> int:
 
 
 def is_dead(owner: str) -> bool:
-    """True only for a process of this host, or of an earlier boot of it, that is surely gone."""
+    """True only for a process of this host, since it booted, that is surely gone.
+
+    Another boot of our name may be that of another machine: two clones have one host name.
+    """
     host, _, rest = owner.partition("/")
     pid, _, start = rest.partition("/")
-    if host == _host():
-        return not pid.isdigit() or _start_time(int(pid)) != start
-    name, _, life = host.partition("@")
-    return name == socket.gethostname() and life.partition(".")[0] != _boot()
+    return host == _host() and (not pid.isdigit() or _start_time(int(pid)) != start)
 
 
 def lives_here(owner: str) -> bool:
@@ -176,5 +176,7 @@ def is_one_too_many(job: Job) -> bool:
 
 
 def give_back(job: Job) -> bool:
-    """Put a job whose holder is gone back into the queue."""
-    return transitions.put_back(job, lost_leases=F("lost_leases") + (0 if job.excused else 1))
+    """Put a job whose holder is gone back into the queue; one that we cut has lost nothing."""
+    if job.excused:
+        return transitions.put_back(job, attempts=F("attempts") - 1)
+    return transitions.put_back(job, lost_leases=F("lost_leases") + 1)

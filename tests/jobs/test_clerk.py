@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from django.db import OperationalError, connection
@@ -111,16 +112,45 @@ def test_a_process_that_is_stopped_for_long_kills_the_cluster(
 ) -> None:
     dog = Watchdog(stopped_s=0.3)
     main_process.send_signal(signal.SIGSTOP)
-    wait_for(cluster.stopped_processes, what="the stop")
+    wait_for(cluster.still_processes, what="the stop")
     assert dog.look() is False
     main_process.send_signal(signal.SIGCONT)
-    wait_for(lambda: not cluster.stopped_processes(), what="the going on")
+    wait_for(lambda: not cluster.still_processes(), what="the going on")
     assert dog.look() is False
     assert dog._stopped == {}
     main_process.send_signal(signal.SIGSTOP)
     assert wait_for(dog.look, within_s=20)
     assert main_process.wait(10) == -signal.SIGKILL
-    assert cluster.stopped_processes() == []
+    assert cluster.still_processes() == []
+
+
+def test_a_stopped_process_that_holds_the_database_is_killed_all_the_same(
+    main_process: subprocess.Popen[bytes],
+) -> None:
+    def locked(*_: object) -> None:
+        raise OperationalError("database is locked")
+
+    ours = Clerk()
+    ours._watchdog = Watchdog(stopped_s=0.3)
+    main_process.send_signal(signal.SIGSTOP)
+    wait_for(cluster.still_processes, what="the stop")
+    with connection.execute_wrapper(locked):
+
+        def killed() -> bool:
+            with suppress(OperationalError):
+                ours.tick()
+            ours._watchdog.forget_queue()
+            return main_process.poll() is not None
+
+        wait_for(killed, within_s=20)
+
+
+def test_one_that_is_dead_and_not_buried_stands_still() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as other:
+        assert not leases.stands_still(other.pid)
+        other.kill()
+        wait_for(lambda: leases.stands_still(other.pid), what="the end")
+    assert not leases.stands_still(other.pid)
 
 
 def test_what_the_killed_cluster_held_is_excused(main_process: subprocess.Popen[bytes]) -> None:

@@ -67,12 +67,13 @@ def test_another_process_with_the_same_pid_is_another_owner() -> None:
     assert leases.is_dead(f"{host}/{pid}/{int(start) - 1}")
 
 
-def test_an_earlier_boot_of_this_host_is_dead() -> None:
+def test_of_another_machine_with_our_name_nothing_is_known() -> None:
+    """It may be this one before it booted, too: then its silence tells."""
     host, pid, start = leases.myself().split("/")
-    name = host.partition("@")[0]
-    earlier = f"{name}@00000000/{pid}/{start}"
-    assert leases.is_dead(earlier)
-    assert not leases.is_here(earlier)
+    name, _, life = host.partition("@")
+    other = f"{name}@00000000.{life.partition('.')[2]}/{pid}/{start}"
+    assert not leases.is_dead(other)
+    assert not leases.is_here(other)
 
 
 def test_of_another_container_with_our_name_nothing_is_known() -> None:
@@ -224,12 +225,13 @@ def test_what_we_cut_ourselves_does_not_count() -> None:
         assert clerk.reap(Reaper()) == 1
     job = Job.objects.get()
     assert (job.state, job.lost_leases, job.excused) == ("pending", 0, True)
+    assert job.attempts == 0
     assert [lose(), lose()] == [1, 1]
     claim(DEAD)
     leases.excuse()
     assert clerk.reap(Reaper()) == 1
     job.refresh_from_db()
-    assert (job.state, job.lost_leases) == ("pending", 2)
+    assert (job.state, job.lost_leases, job.attempts) == ("pending", 2, 2)
 
 
 def test_only_the_named_owners_of_this_host_are_excused() -> None:
