@@ -3,10 +3,9 @@
 import json
 import logging
 import random
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -16,6 +15,7 @@ from django.utils import timezone
 from credentials.sealing import Unreadable, unseal
 from delivery import retry, webhook
 from jobs import bells, leases, outages
+from jobs.events import endpoint_of
 from jobs.intake import headers_purpose
 from jobs.models import Callback, CallbackAttempt, CallbackState
 from jobs.spec import callback_policy
@@ -76,7 +76,7 @@ def replay(callbacks: QuerySet[Callback]) -> int:
         finished_at=None,
         attempts_before=F("attempts_made"),
     )
-    transaction.on_commit(bells.clerk.ring)
+    transaction.on_commit(bells.clerk.ring, robust=True)
     return count
 
 
@@ -173,17 +173,25 @@ class Sender:
         self._write_the_rest()
         reclaim_orphans()
         self._running = {future: to for future, to in self._running.items() if not future.done()}
-        started = 0
-        for callback in due()[:LOOK_AHEAD]:
-            if len(self._running) >= self._threads:
-                break
-            started += self._start(callback)
+        started, more = 0, True
+        while more and len(self._running) < self._threads:
+            # However many wait for a slow endpoint, the others' are found behind them.
+            found = list(due().exclude(endpoint__in=self._full())[:LOOK_AHEAD])
+            begun = sum(map(self._start, found))
+            more = begun > 0 and len(found) == LOOK_AHEAD
+            started += begun
         return started
 
+    def _full(self) -> list[str]:
+        """Endpoints that have as many as they may."""
+        return [to for to, count in Counter(self._running.values()).items() if count >= self._each]
+
     def _start(self, callback: Callback) -> bool:
-        endpoint = urlsplit(callback.url).netloc
+        endpoint = callback.endpoint or endpoint_of(callback.url)
         busy = list(self._running.values()).count(endpoint)
-        if busy >= self._each or not claim(callback, self._owner):
+        if busy >= self._each or len(self._running) >= self._threads:
+            return False
+        if not claim(callback, self._owner):
             return False
         callback.fence += 1
         self._running[self._pool.submit(self._send, callback)] = endpoint

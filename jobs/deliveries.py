@@ -17,7 +17,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from credentials import resolver
@@ -32,7 +32,7 @@ from encoders.plan import Rendition as Made
 from encoders.sniff import MEDIA_TYPES
 from jobs import bells, outcomes, staging, storages
 from jobs.leases import LeaseLost
-from jobs.models import Delivery, DeliveryState, Job, Rendition
+from jobs.models import Delivery, DeliveryState, Job, Reference, Rendition
 from jobs.spec import destinations_of
 from jobs.states import Stage
 from jobs.transitions import held
@@ -76,6 +76,7 @@ def plan(job: Job, made: Sequence[Made], **about: Any) -> None:
             raise LeaseLost(str(job.uid))
         outcomes.write_renditions(job, _changed(job, made))
         _add_missing(job)
+        Reference.objects.filter(pk=job.reference_id, delivered=False).update(delivered=True)
         _take_over(job)
     job.made_by = job.fence
 
@@ -83,6 +84,8 @@ def plan(job: Job, made: Sequence[Made], **about: Any) -> None:
 def _changed(job: Job, made: Sequence[Made]) -> list[Made]:
     """Those that are not there yet with these bytes; rows of other bytes go with their
     deliveries."""
+    # Those that a newer job has replaced meanwhile lie nowhere any more.
+    job.renditions.filter(superseded=True).delete()
     there = dict(job.renditions.values_list("name", "sha256"))
     wanted = {each.name: each.sha256 for each in made}
     stale = [name for name, sha256 in there.items() if wanted.get(name) != sha256]
@@ -127,11 +130,14 @@ def _undelivered(job: Job) -> QuerySet[Rendition]:
 
 
 def replay(job: Job) -> None:
-    """Let those that failed be tried anew, with the whole schedule before them.
+    """Let those that failed be tried anew, with the whole schedule before them; and those whose
+    files a newer job has replaced, as this one is the newest now.
 
     Who replays believes that the storages are well again, so their breakers are closed.
     """
-    missing = of(job).exclude(state=DeliveryState.DELIVERED).order_by()
+    replaced = Rendition.objects.filter(job=job, superseded=True)
+    missing = of(job).filter(~Q(state=DeliveryState.DELIVERED) | Q(rendition__in=replaced))
+    missing = missing.order_by()
     storages.close(missing.values_list("credential_key", flat=True))
     missing.update(
         state=DeliveryState.WAITING,
@@ -261,7 +267,7 @@ def conclude(job: Job) -> None:
     """End the job if nothing is left to try. The caller's transaction has locked the job's row."""
     rows = list(of(job).select_related("rendition"))
     if any(each.state in UNDER_WAY for each in rows):
-        transaction.on_commit(bells.clerk.ring)
+        transaction.on_commit(bells.clerk.ring, robust=True)
         return
     failed = [each for each in rows if each.state == DeliveryState.FAILED]
     told = [tell(each) for each in rows]

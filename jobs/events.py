@@ -8,6 +8,7 @@ import time
 import uuid
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -57,12 +58,21 @@ def wanted(spec: dict[str, Any], kind: EventType) -> bool:
     )
 
 
+def endpoint_of(url: str) -> str:
+    """The host and port that a callback's URL names: what may be slow; "" where it names none."""
+    try:
+        return urlsplit(str(url)).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
+
+
 def _owe(job: Job, event_id: int) -> None:
     now = timezone.now()
     callback = {
         "job_id": job.pk,
         "event_id": event_id,
         "url": job.spec["completionCallback"],
+        "endpoint": endpoint_of(job.spec["completionCallback"]),
         "sealed_headers": job.sealed_headers,
         "state": CallbackState.WAITING.value,
         "attempts_made": 0,
@@ -73,4 +83,4 @@ def _owe(job: Job, event_id: int) -> None:
         "created_at": now,
     }
     rows.insert(Callback, [callback])
-    transaction.on_commit(bells.clerk.ring)
+    transaction.on_commit(bells.clerk.ring, robust=True)

@@ -156,7 +156,7 @@ def _insert(staged: Staged, spec: JobSpec, subject: str, stem: str) -> Accepted:
         source_bytes=staged.size,
         total=len(expected),
     )
-    transaction.on_commit(bells.queue.ring)
+    transaction.on_commit(bells.queue.ring, robust=True)
     return Accepted(job, expected)
 
 

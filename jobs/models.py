@@ -26,11 +26,14 @@ class Reference(models.Model):
     """The name under which one subject's jobs with one content are known outside.
 
     The first subject to bring a content gets its bare SHA-256, further ones `{sha256}_1`, `_2` ….
+    A name that was `delivered` is never given to another one: files of that name lie in storages
+    for ever, and no row says so once the job's record is gone.
     """
 
     name = models.CharField(max_length=80, primary_key=True)
     sha256 = models.CharField(max_length=64)
     subject = models.CharField(max_length=255)
+    delivered = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         constraints = [
@@ -357,12 +360,16 @@ class CallbackState(models.TextChoices):
 class Callback(models.Model):
     """The stored intent to tell a URL of an event; written with it, sent by the clerk.
 
-    `attempts_before` were made before it was last replayed: the schedule begins after them.
+    `endpoint` is the host and port of `url`, by `jobs.events.endpoint_of`. `attempts_before` were
+    made before it was last replayed: the schedule begins after them.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="callbacks")
     event = models.OneToOneField(Event, on_delete=models.CASCADE, related_name="callback")
     url = models.URLField(max_length=2048)
+    endpoint = models.CharField(
+        max_length=2048, blank=True, default="", db_default="", editable=False
+    )
     sealed_headers = models.TextField(blank=True, default="", editable=False)
 
     state = models.CharField(

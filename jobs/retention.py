@@ -92,11 +92,13 @@ def over_budget() -> list[Job]:
 
 
 def unused_references(jobs: QuerySet[Job] | None = None) -> QuerySet[Reference]:
-    """Names that no hosted file bears, nor any of `jobs` (all of them where None)."""
+    """Names that no hosted file bears, nor any of `jobs` (all of them where None), and that were
+    never delivered."""
     bearers = Job.objects.all() if jobs is None else jobs
     return Reference.objects.filter(
         ~Exists(bearers.filter(reference=OuterRef("pk"))),
         ~Exists(HostedFile.objects.filter(reference=OuterRef("pk"))),
+        delivered=False,
     )
 
 

@@ -309,6 +309,22 @@ def test_a_sender_takes_no_more_than_it_has_threads() -> None:
     assert len(receiver.calls) == 1
 
 
+def test_a_crowd_for_a_slow_endpoint_does_not_hide_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(callbacks, "LOOK_AHEAD", 5)
+    with endpoint(closed=True) as slow, endpoint() as quick:
+        for number in range(8):
+            owed(slow.url, number)
+        last = owed(quick.url, 8)
+        sender = Sender(threads=4, each=2)
+        assert sender.send_due() == 3
+        wait_for(lambda: Callback.objects.get(pk=last.pk).state == CallbackState.SENT)
+        slow.gate.set()
+        sender.close()
+    assert (len(slow.calls), len(quick.calls)) == (2, 1)
+
+
 # Secrets
 
 

@@ -1,5 +1,6 @@
 """Deliveries of a job: side by side, each with a state of its own, again where one failed."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,6 +35,7 @@ from jobs.models import (
     Event,
     HostedFile,
     Job,
+    Reference,
     Rendition,
     StorageHealth,
     Success,
@@ -196,6 +198,38 @@ def test_a_replay_without_the_renditions_makes_them_anew(
     job.refresh_from_db()
     assert job.state == "completed"
     assert (names_in(good), names_in(bad)) == ([], names)
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_replay_after_a_newer_job_is_the_newest_everywhere(
+    folders: Path, configure: Configure, made_anew: bool
+) -> None:
+    configure(delivery_schedule=(0, 0))
+    good, bad = storage(folders, "good"), storage(folders, "bad")
+    break_it(bad)
+    older = deliver_to("good", "bad")
+    send_all(Postman(), lambda: Job.objects.get().state == "failed")
+    mend(bad)
+    look = {"jpg": {"sizes": [[40, 30], [20, 20]], "settings": {"quality": 5}}}
+    newer = deliver_to("good", formats=look)
+    assert newer.state == "completed"
+    older.refresh_from_db()
+    if made_anew:
+        for each in staging.out_dir(older.uid, older.made_by).iterdir():
+            each.unlink()
+    lifecycle.replay(older)
+    pipeline.wake()
+    older.refresh_from_db()
+    assert older.state == "completed"
+    current = Rendition.objects.filter(superseded=False)
+    assert set(current.values_list("job", flat=True)) == {older.pk}
+    recorded = dict(current.values_list("name", "sha256"))
+    for folder in (good, bad):
+        found = {
+            each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in folder.iterdir()
+        }
+        assert found == recorded
+    assert Reference.objects.get().delivered
 
 
 def test_a_permanent_error_is_not_tried_again_and_names_the_remedy(folders: Path) -> None:

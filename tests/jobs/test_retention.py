@@ -151,6 +151,15 @@ def test_references_go_only_when_unused() -> None:
     assert names == {kept.reference_id, hosted.reference_id}
 
 
+def test_the_name_of_what_was_delivered_is_nobody_elses_for_ever() -> None:
+    """Its objects lie in a storage, and whoever got the name would overwrite them."""
+    job = ended("completed", 100, 1)
+    Reference.objects.filter(pk=job.reference_id).update(delivered=True)
+    assert prune_jobs() == Pruned(jobs=1)
+    assert make_job("stranger", picture(1)).reference_id == f"{job.sha256}_1"
+    assert make_job("s1", picture(1)).reference_id == job.sha256
+
+
 def test_a_dry_run_says_the_same_and_does_nothing(configure: Configure) -> None:
     configure(retention_days=30, failed_retention_days=7)
     for number, (state, days) in enumerate(
