@@ -100,6 +100,7 @@ class Carrier:
         self._lock = threading.Lock()
         self._running = 0
         self._awaited: dict[int, Parcel] = {}  # by id()
+        self._carried: set[int] = set()  # those of them that a thread has
 
     def send(self, parcel: Parcel) -> None:
         """Take a parcel; what became of it appears in ``done``."""
@@ -109,13 +110,19 @@ class Carrier:
             self._start_threads()
 
     def write_off(self, parcels: Iterable[Parcel]) -> None:
-        """Wait no longer for these: nobody hears of them any more, and their threads, which end
-        with them, do not count."""
+        """Wait no longer for these: nobody hears of them any more. Those that no thread has are not
+        sent; the threads of the others, which end with them, do not count."""
         with self._lock:
             for parcel in parcels:
-                if self._awaited.pop(id(parcel), None):
-                    self._running -= 1
+                self._running -= self._forget(parcel)
             self._start_threads()
+
+    def _forget(self, parcel: Parcel) -> bool:
+        """It is awaited no more; whether a thread has it, and it was."""
+        self._awaited.pop(id(parcel), None)
+        carried = id(parcel) in self._carried
+        self._carried.discard(id(parcel))
+        return carried
 
     def _start_threads(self) -> None:
         while self._running < min(len(self._awaited), self.threads):
@@ -137,7 +144,7 @@ class Carrier:
         while (parcel := self._next()) is not None:
             carried = _carry(stores, parcel)
             with self._lock:
-                if self._awaited.pop(id(parcel), None) is None:
+                if not self._forget(parcel):
                     break  # it was written off, and this thread with it
             self.done.put(carried)
             self._on_done()
@@ -146,12 +153,26 @@ class Carrier:
     def _next(self) -> Parcel | None:
         """What is to be carried; None when this thread has been idle for long, and leaves."""
         with suppress(Empty):
-            return self._todo.get(timeout=IDLE_S)
+            while True:
+                parcel = self._todo.get(timeout=IDLE_S)
+                with self._lock:
+                    if self._take(parcel):
+                        return parcel
         with self._lock:
             with suppress(Empty):
-                return self._todo.get_nowait()  # it came while we were about to leave
+                while True:
+                    parcel = self._todo.get_nowait()  # it came while we were about to leave
+                    if self._take(parcel):
+                        return parcel
             self._running -= 1
         return None
+
+    def _take(self, parcel: Parcel) -> bool:
+        """Whether it is still awaited; then the calling thread has it."""
+        if id(parcel) not in self._awaited:
+            return False
+        self._carried.add(id(parcel))
+        return True
 
 
 @dataclass

@@ -111,19 +111,22 @@ def _carrier() -> Carrier:
 def put_all(parcels: Sequence[Parcel], beat: Callable[[], None]) -> None:
     """Bring all of them there, a few side by side; `beat` is called about twice a second.
 
-    Raises the first DeliveryError, once all had their try, and what `beat` raises.
+    Raises the first DeliveryError, once all had their try, and what `beat` raises; then those that
+    are not under way stay here.
     """
     carrier = _carrier()
     for parcel in parcels:
         carrier.send(parcel)
-    ours = {id(parcel) for parcel in parcels}
+    ours = {id(parcel): parcel for parcel in parcels}
     failed: list[DeliveryError] = []
-    while ours:
-        for carried in carrier.finished(_LOOK_S):  # of a job that was lost some may come late
-            if id(carried.parcel) in ours:
-                ours.remove(id(carried.parcel))
-                failed += [carried.error] if carried.error else []
-        beat()
+    try:
+        while ours:
+            for carried in carrier.finished(_LOOK_S):
+                if ours.pop(id(carried.parcel), None):
+                    failed += [carried.error] if carried.error else []
+            beat()
+    finally:
+        carrier.write_off(ours.values())
     if failed:
         note(failed[0])
         raise failed[0]

@@ -14,7 +14,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, connections, transaction
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
 from django.utils import timezone
 
 from delivery.backends.errors import NoObject
@@ -147,9 +148,10 @@ def _forget_announced() -> None:
     for row in rows:
         with transaction.atomic():
             # With the job's row locked nobody replays it meanwhile.
-            ended = Job.objects.select_for_update(of=("self",)).filter(
-                hosted_files=row, state__in=FINAL
-            )
-            if ended.first() and HostedFile.objects.filter(pk=row.pk, sha256="").delete()[0]:
+            jobs = Job.objects.select_for_update(of=("self",))
+            ended = jobs.filter(hosted_files=row, state__in=FINAL).first()
+            # A newer job that is about to put the file there takes the row over.
+            announced = HostedFile.objects.filter(pk=row.pk, job=ended, sha256="")
+            if ended is not None and announced.delete()[0]:
                 with suppress(NoObject):
                     hosted.remove(row.path)

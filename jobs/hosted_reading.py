@@ -11,8 +11,9 @@ from delivery.carrier import DEFAULT_CACHE_CONTROL
 from delivery.errors import DeliveryError, HostingFailed, NotHosted
 from delivery.hosting import HostedHandle
 from encoders.sniff import MEDIA_TYPES, SNIFF_BYTES, sniff
-from jobs import bucket, hosted
-from jobs.models import HostedFile
+from jobs import bucket, hosted, names
+from jobs.models import HostedFile, Job
+from jobs.states import IN_FLIGHT
 
 if TYPE_CHECKING:
     from delivery.backends.s3_bucket import Body, Bucket
@@ -110,12 +111,24 @@ def _row(path: str, handle: HostedHandle) -> HostedFile:
         "mtime_ns": handle.mtime_ns,
         "media_type": _media_type(handle.file, path),
     }
+    if (row is None or not row.sha256) and _is_under_way(path):
+        # Its job will say that it is there, or remove it.
+        return HostedFile(path=path, private=row is not None and row.private, **fresh)
     if row is None:
         # Kept, so that the next reader need not hash the file again.
         return HostedFile.objects.get_or_create(path=path, defaults=fresh)[0]
     same = HostedFile.objects.filter(pk=row.pk, mtime_ns=row.mtime_ns, sha256=row.sha256)
     same.update(**fresh)
     return HostedFile(pk=row.pk, path=path, private=row.private, **fresh)
+
+
+def _is_under_way(path: str) -> bool:
+    """Whether a job may have published this file that has not ended."""
+    reference = names.REFERENCE.match(path.rpartition("/")[2])
+    if reference is None:
+        return False
+    sha256 = reference[0][:64]
+    return Job.objects.filter(sha256=sha256, state__in=IN_FLIGHT).exists()
 
 
 def _checksum(file: BufferedReader) -> str:

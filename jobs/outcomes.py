@@ -136,6 +136,10 @@ def announce(job: Job, keys: Sequence[str], *, private: bool) -> None:
         )
     else:
         HostedFile.objects.bulk_create(announced, ignore_conflicts=True)
+    # What a former job announced and never put there is this one's now.
+    HostedFile.objects.filter(path__in=keys, sha256="").exclude(job=job).update(
+        job=job, reference_id=job.reference_id
+    )
 
 
 def write_hosted(job: Job, published: Sequence[Published]) -> None:

@@ -308,7 +308,7 @@ class Pulse:
         self._job = job
         self._written = 0
         self._begun = time.monotonic()
-        self._next = time.monotonic() + leases.BEAT_S
+        self._next = self._sure_until = time.monotonic() + leases.BEAT_S
         self._stopping = cluster.Stopwatch()
         self._patience = max(1.0, settings.PIXERVE.stop_grace - 15.0)
 
@@ -328,17 +328,24 @@ class Pulse:
 
     def enter(self, stage: Stage) -> None:
         """Note a new stage, unless the lease was renewed a moment ago: then nobody can have taken
-        it, and most stages are over before anybody could read of them."""
-        if time.monotonic() >= self._next:
-            self._renew(stage=stage)
+        it, and most stages are over before anybody could read of them. Raises LeaseLost, and what
+        says that the database stays away: without it nobody knows whose the job is."""
+        if time.monotonic() >= self._sure_until:
+            _insist(lambda: leases.renew(self._job, done=self.done, stage=stage))
+            self._renewed()
 
-    def _renew(self, **changes: object) -> None:
-        """Renew the lease now, and write progress and `changes`. Raises LeaseLost."""
+    def _renew(self) -> None:
+        """Renew the lease now, and write progress. Raises LeaseLost."""
         try:
-            leases.renew(self._job, done=self.done, **changes)
+            leases.renew(self._job, done=self.done)
         except outages.AWAY:
             # A database that is locked for a while is no reason to cut a healthy job.
             log.warning("job %s: a beat was not taken by the database", self._job.uid)
             outages.forget_connection()
+            self._next = time.monotonic() + leases.BEAT_S
+        else:
+            self._renewed()
+
+    def _renewed(self) -> None:
         self._written = self.done
-        self._next = time.monotonic() + leases.BEAT_S
+        self._next = self._sure_until = time.monotonic() + leases.BEAT_S

@@ -21,7 +21,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error as DatabaseError
 
 from delivery.carrier import Parcel, Unprepared
 from delivery.deadline import beside

@@ -106,9 +106,17 @@ def _tidy(job: Job, changed: float) -> None:
     if time.time() - changed > _DAY_S or (is_kept() and not bucket.in_use()):
         return
     with suppress(OSError):
-        for each in list(os.scandir(staging.folder(job.uid))):
-            claim = staging.claim_of(each.name)
-            if claim is not None and is_over(job, claim):
+        found = [
+            (staging.claim_of(each.name), each) for each in os.scandir(staging.folder(job.uid))
+        ]
+        over = {claim for claim, _ in found if claim is not None and is_over(job, claim)}
+        if over:
+            # The folder of a claim is made after the claim: only a row that is read after the
+            # list knows of all that is in it.
+            now = look_up([job.uid]).get(job.uid)
+            over = {claim for claim in over if now is not None and is_over(now, claim)}
+        for claim, each in found:
+            if claim in over:
                 shutil.rmtree(each.path, ignore_errors=True)
             elif claim is not None and bucket.in_use():
                 _remove_temporary(os.scandir(each.path))

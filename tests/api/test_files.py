@@ -9,10 +9,10 @@ import pytest
 from django.conf import settings
 from django.utils.http import http_date
 
-from jobs import pipeline
-from jobs.models import HostedFile
+from jobs import lifecycle, links, outcomes, pipeline, transitions
+from jobs.models import HostedFile, Job
 from tests.api.caller import Api, assert_problem, upload_token
-from tests.jobs.making import HOPPER, SMALL_JOB
+from tests.jobs.making import HOPPER, SMALL_JOB, claim
 
 CONTENT = bytes(range(256)) * 4
 SIZE = len(CONTENT)
@@ -290,6 +290,24 @@ def test_a_file_without_a_row_is_hashed_once(api: Api) -> None:
     row = HostedFile.objects.get(path="x.bin")
     assert first["ETag"] == f'"{row.sha256}"' == api.get("/files/x.bin")["ETag"]
     assert (row.job, row.reference) == (None, None)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_who_fetches_a_file_before_its_job_ends_does_not_make_it_stay(
+    api: Api, private: bool
+) -> None:
+    sent = upload_token({**SMALL_JOB, "private": private})
+    name = api.upload(HOPPER, token=sent).json()["expected_files"][0]
+    job = claim()  # whose worker has put the file there, and was killed
+    if private:
+        outcomes.announce(job, [name], private=True)
+    put(name)
+    path = f"/files/{name}" + (links.query(name) if private else "")
+    assert api.get(path).body == CONTENT
+    transitions.put_back(job)
+    lifecycle.cancel(Job.objects.get())
+    assert api.get(path).status_code == 404
+    assert not HostedFile.objects.exists()
 
 
 HTML = b"<!doctype html><script>alert(document.domain)</script>"

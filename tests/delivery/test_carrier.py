@@ -55,3 +55,30 @@ def test_who_is_written_off_is_not_heard_of_and_keeps_nobody_waiting(tmp_path: P
         carrier.write_off(ended)
         carrier.send(parcel(4, tmp_path / "absent", port))
         assert [each.ident for each in ends(1)] == [4]
+
+
+def test_who_is_written_off_before_a_thread_has_it_is_not_sent(tmp_path: Path) -> None:
+    source = tmp_path / "empty"
+    source.touch()
+    carrier = Carrier(1, LOOPBACK)
+    calls: list[int] = []
+    go_on = threading.Event()
+
+    def refuse(_: object, stop: threading.Event) -> None:
+        calls.append(1)
+        while not (go_on.wait(0.05) or stop.is_set()):
+            pass
+
+    with raw_peer(refuse) as port:
+        first, *queued = (parcel(ident, source, port) for ident in range(4))
+        carrier.send(first)
+        wait_for(lambda: calls, what="the first call")
+        for each in queued:
+            carrier.send(each)
+        carrier.write_off(queued)
+        go_on.set()
+        wait_for(lambda: [each.parcel for each in carrier.finished()] == [first])
+        last = parcel(9, tmp_path / "absent", port)
+        carrier.send(last)
+        wait_for(lambda: [each.parcel for each in carrier.finished()] == [last])
+    assert len(calls) <= 2  # the last one's connection is made before its file is looked for

@@ -211,6 +211,21 @@ def test_files_of_jobs_that_failed_before_they_were_told(there: Bucket) -> None:
     assert [each for each in keys(there) if each.startswith("hosted/")] == []
 
 
+def test_a_newer_job_takes_over_what_another_announced(there: Bucket) -> None:
+    """It puts its file there before it commits what the file is."""
+    old = make_job("ann", HOPPER)
+    outcomes.announce(old, ["a.jpg"], private=False)
+    put_in_state(old, "cancelled")
+    newer = make_job("ann", HOPPER)
+    held = claim()
+    assert held.pk == newer.pk
+    outcomes.announce(held, ["a.jpg"], private=False)
+    there.client.put_object(Bucket=there.name, Key="p/hosted/a.jpg", Body=b"")
+    bucket_sweep.sweep()
+    assert "hosted/a.jpg" in keys(there)
+    assert HostedFile.objects.get().job_id == newer.pk
+
+
 def test_what_a_converter_writes_for_long_is_not_swept(there: Bucket) -> None:
     """It may take minutes for one rendition; a clock that is set forth makes minutes of seconds."""
     job = put_in_state(make_job(), "processing", fence=1)

@@ -99,6 +99,16 @@ def test_failure() -> None:
     assert len(staged_folders()) == 1
 
 
+def test_as_many_files_as_the_settings_can_allow() -> None:
+    """All rows of one kind go in one statement, and databases take only so many values in one."""
+    make_job()
+    job = claim()
+    files = [f"{number}.jpg" for number in range(1000)]
+    outcomes.complete(job, product(job, *files))
+    counts = [model.objects.count() for model in (Rendition, HostedFile)]
+    assert counts == [1000, 1000]
+
+
 def test_ends_happen_once() -> None:
     make_job(job=HOOK)
     job = claim()

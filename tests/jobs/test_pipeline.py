@@ -18,7 +18,7 @@ from delivery.errors import HostingFailed, PathRefused
 from encoders import errors
 from encoders.errors import PictureError
 from encoders.plan import Rendition as Made
-from jobs import cluster, leases, pipeline, staging, transitions
+from jobs import cluster, leases, outages, pipeline, staging, transitions
 from jobs.advice import ADVICE
 from jobs.leases import LeaseLost
 from jobs.models import Failure, HostedFile, Job, Rendition, Success
@@ -338,7 +338,9 @@ def test_a_beat_of_a_lost_lease_ends_the_work(monkeypatch: pytest.MonkeyPatch) -
         pulse.beat()
 
 
-def test_a_locked_database_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_database_is_no_reason_to_stop_but_before_files_are_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(leases, "BEAT_S", 0.0)
     make_job()
     pulse = Pulse(claim())
@@ -346,11 +348,14 @@ def test_a_locked_database_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch)
     def locked(execute: object, *args: object) -> None:
         raise OperationalError("database is locked")
 
+    monkeypatch.setattr(outages, "PATIENCE_S", 0.0)
     with connection.execute_wrapper(locked):
         pulse.beat()
-        pulse.enter(Stage.DELIVERING)
-    pulse.beat()
-    assert Job.objects.get().beat == 1
+        with pytest.raises(OperationalError):
+            pulse.enter(Stage.DELIVERING)
+    pulse.enter(Stage.DELIVERING)
+    job = Job.objects.get()
+    assert (job.beat, job.stage) == (1, Stage.DELIVERING)
 
 
 def test_a_stop_that_cannot_wait_hands_the_job_back(

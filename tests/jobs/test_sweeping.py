@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from jobs import clerk, hosted, intake, leases, staging
+from jobs import clerk, hosted, intake, leases, staging, sweeping
 from jobs.holds import Hold
 from jobs.incoming import Incoming
 from jobs.models import HostedFile, Job
@@ -152,6 +152,14 @@ def test_what_claims_that_are_over_made_goes(
     folder = with_outputs(job, 1, 2, 3)
     assert sweep_staging() == 0
     assert sorted(each.name for each in folder.iterdir()) == [*stay, "source"]
+
+
+def test_a_claim_since_the_sweep_began_keeps_what_it_makes() -> None:
+    seen = put_in_state(make_job(), "pending", fence=1)
+    held = claim()
+    folder = with_outputs(held, 1, held.fence)
+    sweeping._tidy(seen, time.time())
+    assert sorted(each.name for each in folder.iterdir()) == [f"out.{held.fence}", "source"]
 
 
 def test_what_was_fetched_half_goes_when_nobody_goes_on() -> None:
