@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from jobs import bells, deliveries, events, hosted, staging, strays, transitions
 from jobs.errors import Conflict, Gone
-from jobs.models import EventType, HostedFile, Job
+from jobs.models import EventType, HostedFile, Job, Reference, Rendition
 from jobs.states import FINAL, IN_FLIGHT, State
 
 
@@ -35,7 +35,7 @@ def replay(job: Job) -> None:
             happened = transitions.replay(job)
             if happened and job.made_by:
                 deliveries.replay(job)
-            transaction.on_commit(bells.queue.ring)
+            transaction.on_commit(bells.queue.ring, robust=True)
     except IntegrityError:
         raise Conflict(
             "duplicate_in_flight", "a newer job with this picture is in flight; wait for its end"
@@ -51,24 +51,35 @@ def replay(job: Job) -> None:
     raise Conflict("not_failed", f"only a failed job can be replayed; this one is {job.state}")
 
 
-def delete_outputs(job: Job) -> int:
-    """Remove the job's files from `/files/`; returns how many. A newer job's files stay.
+def _refuse_beside_a_newer(reference: str) -> None:
+    """Raise Conflict where a job publishes files of this name, whose rows it commits later. Until
+    the transaction ends no upload becomes one: it needs the row, too."""
+    Reference.objects.select_for_update(no_key=True).get(pk=reference)
+    if Job.objects.filter(reference=reference, state__in=IN_FLIGHT).exists():
+        raise Conflict("in_flight", "a newer job with this picture is in flight; wait for its end")
 
-    Each file goes before its row is committed: a kill between the two leaves a row that the next
-    call removes, where a file without a row would be served for ever. Raises Conflict,
-    DeliveryError.
+
+def delete_hosted(file: HostedFile) -> bool:
+    """Remove a file from `/files/`; false where it is gone, or another job's, meanwhile.
+
+    It goes before its row is committed: a kill between the two leaves a row that the next call
+    removes, where a file without a row would be served for ever. Raises Conflict, DeliveryError.
     """
+    with transaction.atomic():
+        if file.reference_id is not None:
+            _refuse_beside_a_newer(file.reference_id)
+        if not HostedFile.objects.filter(pk=file.pk, job=file.job_id).delete()[0]:
+            return False
+        if file.job_id is not None:
+            made = Rendition.objects.filter(job=file.job_id, key=file.path)
+            made.update(removed_at=timezone.now())
+        hosted.remove(file.path)
+    return True
+
+
+def delete_outputs(job: Job) -> int:
+    """Remove the job's files from `/files/`; returns how many. A newer job's files stay. Raises
+    Conflict, DeliveryError."""
     if job.state not in FINAL:
         raise Conflict("in_flight", "the job is in flight; its outputs are not there yet")
-    # A newer job publishes its files before it commits their rows: they would be taken for ours.
-    if Job.objects.filter(reference=job.reference_id, state__in=IN_FLIGHT).exists():
-        raise Conflict("in_flight", "a newer job with this picture is in flight; wait for its end")
-    removed = 0
-    for row in HostedFile.objects.filter(job=job):
-        with transaction.atomic():
-            if not HostedFile.objects.filter(pk=row.pk, job=job).delete()[0]:
-                continue
-            job.renditions.filter(key=row.path).update(removed_at=timezone.now())
-            hosted.remove(row.path)
-        removed += 1
-    return removed
+    return sum(map(delete_hosted, HostedFile.objects.filter(job=job)))

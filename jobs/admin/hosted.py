@@ -2,12 +2,14 @@
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs import links
+from jobs.admin import actions
 from jobs.admin.base import ReadOnlyAdmin, beginning, job_link
 from jobs.models import HostedFile
 
@@ -19,6 +21,13 @@ class HostedFileAdmin(ReadOnlyAdmin):
     list_select_related = ("job",)
     search_fields = ("path",)  # shows the box; `find` searches
     search_help_text = "The path, or its beginning"
+    actions = ("delete_files",)
+
+    @admin.action(description="Delete files")
+    def delete_files(
+        self, request: HttpRequest, queryset: QuerySet[HostedFile]
+    ) -> HttpResponse | None:
+        return actions.on_many(self, request, actions.DELETE_FILES, queryset)
 
     def find(self, rows: QuerySet[HostedFile], term: str) -> QuerySet[HostedFile]:
         return rows.filter(beginning("path", term.removeprefix("/").removeprefix("files/")))

@@ -5,8 +5,7 @@ import re
 import uuid
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -19,7 +18,7 @@ from django.views.decorators.http import require_POST
 
 from jobs import names
 from jobs.admin import actions, job_page, trial_token
-from jobs.admin.actions import ACTIONS, Action
+from jobs.admin.actions import ACTIONS
 from jobs.admin.base import (
     MOST_ROWS,
     ReadOnlyAdmin,
@@ -110,47 +109,17 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Cancel")
     def cancel_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
-        return self._on_many(request, actions.CANCEL, queryset)
+        return actions.on_many(self, request, actions.CANCEL, queryset)
 
     @admin.action(description="Replay")
     def replay_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
-        return self._on_many(request, actions.REPLAY, queryset)
+        return actions.on_many(self, request, actions.REPLAY, queryset)
 
     @admin.action(description="Delete outputs")
     def delete_job_outputs(
         self, request: HttpRequest, queryset: QuerySet[Job]
     ) -> HttpResponse | None:
-        return self._on_many(request, actions.DELETE_OUTPUTS, queryset)
-
-    def _on_many(
-        self, request: HttpRequest, action: Action, chosen: QuerySet[Job]
-    ) -> HttpResponse | None:
-        jobs = list(chosen[: actions.MOST_JOBS + 1])
-        if len(jobs) > actions.MOST_JOBS:
-            messages.error(request, f"Choose at most {actions.MOST_JOBS} jobs at a time.")
-            return None
-        again = {
-            "action": [request.POST["action"]],
-            ACTION_CHECKBOX_NAME: [str(job.pk) for job in jobs],
-        }
-        return self._perform(request, action, jobs, again)
-
-    def _perform(
-        self, request: HttpRequest, action: Action, jobs: list[Job], again: dict[str, list[str]]
-    ) -> HttpResponse | None:
-        """Do it, or ask first where it cannot be undone; the answer brings `again` back."""
-        if not action.warning or "confirmed" in request.POST:
-            actions.perform(request, action, jobs)
-            return None
-        return self.page(
-            request,
-            "admin/jobs/confirm.html",
-            title=f"{action.label}?",
-            action=action,
-            jobs=jobs,
-            fields=[(name, value) for name, values in again.items() for value in values],
-            back=request.get_full_path() if "action" in again else _page_of(jobs[0]),
-        )
+        return actions.on_many(self, request, actions.DELETE_OUTPUTS, queryset)
 
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
@@ -175,7 +144,8 @@ class JobAdmin(ReadOnlyAdmin):
         if name not in ACTIONS:
             raise Http404
         job = get_object_or_404(Job, pk=pk)
-        asked = self._perform(request, ACTIONS[name], [job], {})
+        action, back = ACTIONS[name], _page_of(job)
+        asked = actions.ask_or_perform(self, request, action, [job], again={}, back=back)
         return asked or HttpResponseRedirect(_page_of(job))
 
     def change_view(

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +113,21 @@ def test_delete_outputs_removes_files_and_keeps_the_record(
     assert rendition.removed_at is not None
 
 
+def test_delete_outputs_says_where_a_file_cannot_go_and_does_the_others(
+    staff: Client, make_job: MakeJob, tmp_path: Path
+) -> None:
+    stuck, fine = make_job(upload_name="stuck.jpg"), make_job()
+    folder = hosted_path(host(stuck).key).parent
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(tmp_path / "moved")
+    gone = host(fine)
+    done, refusal = said(on_list(staff, "delete_job_outputs", [stuck, fine], confirmed="yes"))
+    assert done == "Deleted the outputs of 1 job."
+    assert refusal.startswith("stuck.jpg")
+    assert not hosted_path(gone.key).exists()
+    assert stuck.hosted_files.count() == 1
+
+
 def test_delete_outputs_of_a_job_in_flight_is_refused(staff: Client, make_job: MakeJob) -> None:
     job = make_job(State.PROCESSING)
     [refusal] = said(on_list(staff, "delete_job_outputs", [job], confirmed="yes"))
@@ -141,10 +157,43 @@ def test_the_confirmation_carries_every_job_along(staff: Client, make_job: MakeJ
     assert not any(hosted_path(key).exists() for key in keys)
 
 
+def test_a_file_whose_record_is_gone_is_deleted_in_the_list(
+    staff: Client, make_job: MakeJob
+) -> None:
+    keys = [host(make_job()).key for _ in range(2)]
+    Job.objects.all().delete()
+    hosted_path(keys[1]).unlink()  # by hand
+    chosen: dict[str, Any] = {"action": "delete_files"}
+    chosen["_selected_action"] = list(HostedFile.objects.values_list("pk", flat=True))
+    asked = staff.post("/admin/jobs/hostedfile/", chosen)
+    page = unescape(asked.content.decode())
+    assert "Delete these 2 files?" in page
+    assert all(key in page for key in keys)
+    assert HostedFile.objects.count() == 2
+    answer = staff.post("/admin/jobs/hostedfile/", chosen | {"confirmed": "yes"}, follow=True)
+    assert said(answer) == ["Deleted 2 files."]
+    assert not HostedFile.objects.exists()
+    assert not hosted_path(keys[0]).exists()
+
+
+def test_a_file_beside_a_job_that_may_publish_it_anew_stays(
+    staff: Client, make_job: MakeJob
+) -> None:
+    old = make_job()
+    rendition = host(old)
+    make_job(State.PENDING, reference=old.reference)
+    chosen = {"action": "delete_files", "_selected_action": [old.hosted_files.get().pk]}
+    [refusal] = said(
+        staff.post("/admin/jobs/hostedfile/", chosen | {"confirmed": "yes"}, follow=True)
+    )
+    assert refusal.startswith(rendition.key)
+    assert hosted_path(rendition.key).exists()
+
+
 def test_too_many_jobs_at_once_are_refused(
     staff: Client, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "MOST_JOBS", 2)
+    monkeypatch.setattr(actions, "AT_ONCE", 2)
     jobs = [make_job(State.PENDING, source=False) for _ in range(3)]
     assert said(on_list(staff, "cancel_jobs", jobs, select_across="1")) == [
         "Choose at most 2 jobs at a time."
