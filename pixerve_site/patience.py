@@ -148,6 +148,18 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             hang_up(conn.sock)
         return outcome
 
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        # Not before Django is set up; this module chooses the worker, before it is.
+        from pixerve_site import heads  # noqa: PLC0415
+
+        refused = heads.refusal_of(exc)
+        if refused is None:
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.warning("a request that cannot be read: %s", type(exc).__name__)
+        with suppress(OSError):
+            heads.refuse(client, refused)
+
     def handle_request(self, req: Any, conn: TConn) -> Any:
         watch.release(conn.sock)
         conn.sock.settimeout(STALL_S)

@@ -1,5 +1,9 @@
 """What the web server itself lets through, before any code of ours sees the request."""
 
+import json
+import socket
+from http.client import HTTPResponse
+
 import pytest
 
 from tests.acceptance.evidence import QUICK_JOB, SMALL, another
@@ -31,6 +35,38 @@ def test_a_token_that_is_too_long_is_refused_by_name(server: Pixerve) -> None:
 @pytest.mark.parametrize("size", [MOST + 1_000, 100_000])
 def test_a_header_beyond_all_limits_is_refused_as_such(server: Pixerve, size: int) -> None:
     answer = server.get("/status?hash=" + "0" * 64, token=token_of(size))
-    assert answer.status == 431
-    assert b"header" in answer.body.lower()
+    assert (answer.status, answer.json()["code"]) == (431, "headers_too_large")
+    assert answer.headers["Content-Type"] == "application/problem+json"
     assert server.get("/livez").status == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414, "uri_too_long"),
+        (b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * 200 + b"\r\n", 431, "headers_too_large"),
+        (b"GET / HTTP/9\r\n\r\n", 400, "malformed_request"),
+        (b"GET\r\n\r\n", 400, "malformed_request"),
+        (b"g<t / HTTP/1.1\r\n\r\n", 400, "malformed_request"),
+        (b"GET / HTTP/1.1\r\nAuthorization: Bearer hu\0sh\r\n\r\n", 400, "malformed_request"),
+        (b"GET / HTTP/1.1\r\nHost : hush\r\n\r\n", 400, "malformed_request"),
+        (b"GET / HTTP/1.1\r\nContent-Length: hush\r\n\r\n", 400, "malformed_request"),
+        (b"GET / HTTP/1.1\r\nExpect: hush\r\n\r\n", 417, "expectation_failed"),
+        (
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip2\r\n\r\n",
+            501,
+            "unsupported_transfer_coding",
+        ),
+    ],
+)
+def test_a_head_that_cannot_be_read_is_a_problem_like_any_other(
+    server: Pixerve, head: bytes, status: int, code: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(head)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        body = json.loads(answer.read())
+    assert (answer.status, body["status"], body["code"]) == (status, status, code)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "hush" not in str(body) + server.log
