@@ -5,6 +5,7 @@ secrets kept in files. A wrong value is a `ConfigError`: one line that names the
 """
 
 import difflib
+import io
 import os
 import re
 from collections.abc import Mapping
@@ -127,9 +128,12 @@ Folders = Annotated[tuple[Path, ...], BeforeValidator(_comma_list)]
 Secret = SecretStr | None
 
 
+MOST_WORKERS = 64
+
+
 def default_workers() -> int:
     """Every CPU this process may use but one, at least one."""
-    return max(1, len(os.sched_getaffinity(0)) - 1)
+    return min(MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) - 1))
 
 
 class Config(BaseModel):
@@ -149,7 +153,7 @@ class Config(BaseModel):
     allowed_hosts: Names = ()
     trusted_proxies: Networks = ()
     cors_origins: Names = ()
-    max_workers: int = Field(default_factory=default_workers, ge=1, le=64)
+    max_workers: int = Field(default_factory=default_workers, ge=1, le=MOST_WORKERS)
     max_concurrent_per_subject: int = Field(0, ge=0, le=10_000)
     web_threads: int = Field(32, ge=2, le=512)
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
@@ -252,10 +256,23 @@ SECRET_FIELDS = frozenset(
 )
 
 
+def _env_file(named: str | None) -> dict[str, str | None]:
+    """What the file of settings says; nothing where there is none and none was named."""
+    path = Path(named or PROJECT_ROOT / ".env")
+    try:
+        return dotenv_values(stream=io.StringIO(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        if named:
+            raise ConfigError(f"{PREFIX}ENV_FILE: cannot read it: {error}") from None
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        name = f"{PREFIX}ENV_FILE" if named else str(path)
+        raise ConfigError(f"{name}: cannot read it: {error}") from None
+
+
 def _variables(environ: Mapping[str, str]) -> dict[str, str]:
     """All `PIXERVE_*` values by bare name; the environment wins over `.env`."""
-    env_file = environ.get(f"{PREFIX}ENV_FILE", str(PROJECT_ROOT / ".env"))
-    merged = {**dotenv_values(env_file), **environ}
+    merged = {**_env_file(environ.get(f"{PREFIX}ENV_FILE")), **environ}
     return {
         name.removeprefix(PREFIX): value
         for name, value in merged.items()

@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ import psycopg
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import ProgrammingError, connection
+from django.db import ProgrammingError, connection, transaction
 from django.db.migrations.exceptions import MigrationSchemaMissing
 from django_q.models import Schedule
 
@@ -89,15 +89,22 @@ def ensure_schedule() -> None:
     )
 
 
-def ensure_admin() -> NewAdmin | None:
-    """Make an admin from DJANGO_SUPERUSER_*, else with a random password; None if there is one."""
+def ensure_admin(tell: Callable[[NewAdmin], None]) -> NewAdmin | None:
+    """Make an admin from DJANGO_SUPERUSER_*, else with a random password; None if there is one.
+
+    `tell` is called before it is committed: of a user who is there somebody knows the password.
+    """
     if User.objects.filter(is_superuser=True).exists():
         return None
     username = os.environ.get("DJANGO_SUPERUSER_USERNAME", "admin")
     given = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
     password = given or secrets.token_urlsafe(12)
-    User.objects.create_superuser(username, os.environ.get("DJANGO_SUPERUSER_EMAIL", ""), password)
-    return NewAdmin(username, None if given else password)
+    mail = os.environ.get("DJANGO_SUPERUSER_EMAIL", "")
+    made = NewAdmin(username, None if given else password)
+    with transaction.atomic():
+        User.objects.create_superuser(username, mail, password)
+        tell(made)
+    return made
 
 
 def write_secret(name: str, value: str) -> Path:

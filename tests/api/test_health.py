@@ -115,6 +115,18 @@ def test_an_old_queue_is_not_ready(api: Api, staff: str, configure: Configure) -
     assert 61 <= queue["oldest_s"] < 120
 
 
+def test_a_balancer_can_leave_a_check_out(api: Api, configure: Configure) -> None:
+    configure(ready_queue_age=60, ready_free_bytes=1)
+    Job.objects.filter(pk=make_job().pk).update(created_at=timezone.now() - timedelta(seconds=61))
+    assert api.get("/readyz?exclude=queue").json() == {"status": "ok"}
+    assert api.get("/readyz?exclude=staging").status_code == 503
+    configure(ready_free_bytes=2**60)
+    assert api.get("/readyz?exclude=queue").status_code == 503
+    assert api.get("/readyz?exclude=queue&exclude=staging").status_code == 200
+    body = assert_problem(api.get("/readyz?exclude=queues"), 400, "invalid_parameter")
+    assert body["field"] == "exclude"
+
+
 def test_a_job_that_waits_for_its_next_try_is_not_old(api: Api, configure: Configure) -> None:
     configure(ready_queue_age=1, ready_free_bytes=1)
     job = make_job()

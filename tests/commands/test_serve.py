@@ -21,9 +21,11 @@ from pathlib import Path
 import psutil
 import pytest
 from cryptography.fernet import Fernet
+from django.contrib.auth.models import User
 from django.core.management import CommandError
 
 from jobs import staging
+from pixerve_site import first_run
 from pixerve_site.management.commands import serve
 from tests.acceptance.evidence import (
     PHOTO,
@@ -222,6 +224,16 @@ def test_a_folder_that_cannot_be_locked_is_one_line(monkeypatch: pytest.MonkeyPa
         serve.Command()._try_lock()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_there_is_no_admin_whose_password_nobody_was_told() -> None:
+    def killed(_: first_run.NewAdmin) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        first_run.ensure_admin(killed)
+    assert not User.objects.exists()
+
+
 def test_a_terminal_is_shown_the_password_and_ctrl_c_stops(tmp_path: Path) -> None:
     settings = {"PIXERVE_MAX_WORKERS": "1", **OWN_SECRETS}
     server = Pixerve(tmp_path, free_port(), settings, measured=True)
@@ -229,6 +241,7 @@ def test_a_terminal_is_shown_the_password_and_ctrl_c_stops(tmp_path: Path) -> No
         shown = read_until(terminal, READY)
         [(name, password)] = re.findall(r"sign in as +(\S+) / (\S+)", shown)
         assert not (server.data / "admin_password").exists()
+        assert f"made the user {name} / {password}" in shown
         body = json.dumps({"username": name, "password": password}).encode()
         headers = {"Content-Type": "application/json"}
         assert server.request("POST", "/token", body=body, headers=headers).status == 200

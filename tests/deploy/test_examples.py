@@ -197,6 +197,8 @@ def test_units_leave_time_to_stop_and_children_their_sandbox(path: Path) -> None
     calls = " ".join(unit["SystemCallFilter"])
     for call in ("seccomp", "landlock_create_ruleset", "landlock_add_rule"):
         assert call in calls
+    # A database that is away for a minute must not end the restarts for good.
+    assert unit["StartLimitIntervalSec"] == ["0"]
     # Leases name the boot, which /proc without all of it does not tell.
     assert "ProcSubset" not in unit
 

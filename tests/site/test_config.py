@@ -1,5 +1,6 @@
 """Settings: each with its unit and limits, and one clear line for a wrong one."""
 
+import os
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -36,7 +37,14 @@ def test_defaults_are_those_of_the_documents() -> None:
     assert (found.anonymous_status, found.open_registration) == ("state", False)
     assert (found.form_token, found.sendfile) == (False, "off")
     assert found.callback_allow_private == found.trusted_proxies == ()
-    assert found.max_workers >= 1
+
+
+@pytest.mark.parametrize(("cpus", "workers"), [(1, 1), (2, 1), (8, 7), (65, 64), (96, 64)])
+def test_as_many_workers_as_cpus_but_one(
+    monkeypatch: pytest.MonkeyPatch, cpus: int, workers: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)))
+    assert read().max_workers == workers
 
 
 def test_the_folder_of_fonts_must_be_there(tmp_path: Path) -> None:
@@ -202,6 +210,15 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     file.write_text("PIXERVE_PORT=1111\nPIXERVE_HOST=10.0.0.1\nOTHER=x\n")
     found = load({"PIXERVE_ENV_FILE": str(file), "PIXERVE_PORT": "2222"})
     assert (found.port, found.host) == (2222, "10.0.0.1")
+
+
+@pytest.mark.parametrize("content", [None, b"PIXERVE_HOST=\xff"])
+def test_a_file_that_was_named_must_be_there(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "pixerve.env"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^PIXERVE_ENV_FILE: cannot read it: .*$"):
+        load({"PIXERVE_ENV_FILE": str(file)})
 
 
 def test_an_empty_value_is_the_default() -> None:

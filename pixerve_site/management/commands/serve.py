@@ -150,25 +150,41 @@ class Command(BaseCommand):
         with first_run.alone():
             if restore.is_cut_off():
                 raise CommandError(restore.CUT_OFF)
+            staging.root().mkdir(parents=True, exist_ok=True)
+            if "web" in self._parts:
+                self._try_lock()
             first_run.remove_half_written()
             first_run.migrate()
             first_run.ensure_schedule()
-            # Its password is said by who greets.
-            made = first_run.ensure_admin() if "web" in self._parts else None
+            made = first_run.ensure_admin(self._tell) if "web" in self._parts else None
         self._compare()
-        staging.root().mkdir(parents=True, exist_ok=True)
-        if "web" in self._parts:
-            self._try_lock()
         if "clerk" in self._parts:
             sweeping.prune_staging()
         connections.close_all()
         return made
+
+    def _tell(self, made: NewAdmin) -> None:
+        """On a terminal now, and again by who greets; else in a file."""
+        if made.password is not None and not sys.stdout.isatty():
+            first_run.write_secret(first_run.PASSWORD_FILE, made.password)
+        self.stdout.write(f"made the user {_sign_in(made)}")
+        self.stdout.flush()
 
     def _compare(self) -> None:
         if settings.PIXERVE.has_many_hosts:
             shared = agreement.line(settings.PIXERVE, settings.KEYS)
             self.stdout.write(f"the same on each host: {shared}")
             self.stdout.flush()
+
+
+def _sign_in(made: NewAdmin) -> str:
+    """How the new admin signs in."""
+    if made.password is None:
+        return f"{made.username}, with DJANGO_SUPERUSER_PASSWORD"
+    if sys.stdout.isatty():
+        return f"{made.username} / {made.password}"
+    path = Path(settings.PIXERVE.data_dir) / first_run.PASSWORD_FILE
+    return f"{made.username}, password in {path}"
 
 
 def _one_line(error: Exception) -> str:
@@ -218,12 +234,7 @@ class Greeting:
         ]
 
     def _admin_lines(self) -> list[str]:
-        if self._made is None or self._made.password is None:
-            return []
-        if sys.stdout.isatty():
-            return [f"  sign in as       {self._made.username} / {self._made.password}"]
-        path = first_run.write_secret(first_run.PASSWORD_FILE, self._made.password)
-        return [f"  sign in as       {self._made.username}, password in {path}"]
+        return [] if self._made is None else [f"  sign in as       {_sign_in(self._made)}"]
 
     def _trial_lines(self, base: str) -> list[str]:
         try:
