@@ -9,7 +9,13 @@ from PIL import Image, ImageFilter
 from benchmarks.engine import pictures
 from benchmarks.engine.quality import similarity, ssim
 from benchmarks.engine.table import ratio
+from benchmarks.queue.fill import grow
+from encoders.plan import Rendition as Made
+from jobs import outcomes
+from jobs.models import Event, HostedFile, Job, Rendition, Success
+from jobs.outcomes import Product, Published
 from tests.encoders.pictures import IMAGES, opened
+from tests.jobs.making import claim, make_job
 
 PHOTO = IMAGES / "imn_large.jpg"
 
@@ -44,3 +50,16 @@ def test_pictures_are_the_same_each_time(tmp_path: Path) -> None:
 
 def test_a_ratio_is_that_of_the_middle_round() -> None:
     assert ratio([1, 2, 90], [2, 2, 3]) == 1
+
+
+@pytest.mark.sql
+@pytest.mark.django_db(transaction=True)
+def test_a_job_is_multiplied_with_all_that_it_left() -> None:
+    make_job()
+    made = Made("one.jpg", "jpg", 40, 30, 1234, "a" * 64, 5.0)
+    hosted = Published("one.jpg", "a" * 64, 1234, 1, "image/jpeg")
+    outcomes.complete(claim(), Product([made], [hosted]))
+    grow(300)
+    counts = {each.objects.count() for each in (Job, Rendition, HostedFile, Success, Event)}
+    assert counts == {300}
+    assert Job.objects.filter(state="completed").count() == 300

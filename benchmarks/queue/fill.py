@@ -28,7 +28,7 @@ from jobs.models import (
 AT_ONCE = 100_000
 _PERCENT = re.compile("%(?!s)")
 _NUMBERS = """WITH RECURSIVE numbers(n) AS (
-    SELECT %s UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < %s)"""
+    SELECT CAST(%s AS integer) UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < %s)"""
 
 
 def fill(first: int, count: int, state: str, subjects: int) -> None:

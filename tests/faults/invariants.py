@@ -24,6 +24,7 @@ LONGEST_S = 90.0
 RECOVERY_S = 60.0
 SILENT_S = 1.0
 RESTART_S = 5.0
+START_S = 10.0  # of the whole, the supervisor included
 SWEPT_S = 120.0
 
 
