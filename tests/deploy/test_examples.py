@@ -25,7 +25,15 @@ UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 PARTS = set(NAMES)
 ARGUMENTS, STAGES = parse(CONTAINERFILE.read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "container" / "compose.yaml").read_text())
-OURS = {name: each for name, each in COMPOSE["services"].items() if "pixerve:" in each["image"]}
+HOST: dict[str, Any] = yaml.safe_load((DEPLOY / "container" / "compose.host.yaml").read_text())
+
+
+def ours(compose: dict[str, Any]) -> dict[str, Any]:
+    """The services that run our image."""
+    return {name: each for name, each in compose["services"].items() if "pixerve:" in each["image"]}
+
+
+OURS = ours(COMPOSE)
 
 
 def check_settings(names: dict[str, Any]) -> None:
@@ -101,21 +109,33 @@ def test_the_build_sees_the_code_and_no_secret() -> None:
         assert not [name for name in found if name.startswith(word) or f"/{word}" in name], word
 
 
-# --- compose.yaml
+# --- compose.yaml and compose.host.yaml
 
 
-def test_the_services_of_ours_are_closed_and_run_what_there_is() -> None:
+@pytest.mark.parametrize("compose", [COMPOSE, HOST], ids=lambda each: each["name"])
+def test_the_services_of_ours_are_closed_and_run_what_there_is(compose: dict[str, Any]) -> None:
     seen = set()
-    for service in OURS.values():
+    for service in ours(compose).values():
         assert service["image"] == f"pixerve:{VERSION}"
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert seconds(service["stop_grace_period"]) > Config().stop_grace
-        check_settings(service["environment"])
+        if "env_file" not in service:
+            check_settings(service["environment"])
         check_command(service["command"])
         seen |= set(service["command"][1:])
     assert seen == PARTS
+
+
+def test_one_host_of_several_is_set_up_like_the_others() -> None:
+    """The parts of a host share its folder, and all hosts the lines of the documents."""
+    services = ours(HOST)
+    assert HOST["services"] == services
+    assert {tuple(each["volumes"]) for each in services.values()} == {("cache:/var/lib/pixerve",)}
+    assert {tuple(each["env_file"]) for each in services.values()} == {("./secrets/host.env",)}
+    assert set(HOST["volumes"]) == {"cache"}
+    assert services["web"]["ports"] == [f"{Config().port}:{Config().port}"]
 
 
 def test_the_database_is_not_newer_than_the_images_pg_dump() -> None:
@@ -130,7 +150,9 @@ def test_the_database_is_not_newer_than_the_images_pg_dump() -> None:
 
 def test_a_cluster_has_its_clerk_beside_it() -> None:
     """The clerk sees only what runs in its own container."""
-    assert ["serve", "cluster", "clerk"] in [service["command"] for service in OURS.values()]
+    for compose in (COMPOSE, HOST):
+        commands = [service["command"] for service in ours(compose).values()]
+        assert ["serve", "cluster", "clerk"] in commands
 
 
 def test_whatever_compose_names_is_there(tmp_path: Path) -> None:
