@@ -79,7 +79,7 @@ class Converter:
             except BaseException:
                 self._kill()
                 raise
-        return self._settle(answer, conversation)
+        return self._settle(plan, answer, conversation)
 
     def close(self) -> None:
         """End the child, if there is one. The converter may be used again."""
@@ -108,13 +108,21 @@ class Converter:
             return reach
         return Reach((plan.source.absolute().parent,), (*roots, plan.out_dir.absolute()))
 
-    def _settle(self, answer: dict[str, Any], conversation: Conversation) -> Outcome:
-        """Outcome or error of a child that answered; decides whether it may serve again."""
+    def _settle(self, plan: Plan, answer: dict[str, Any], conversation: Conversation) -> Outcome:
+        """Outcome or error of a child that answered; decides whether it may serve again.
+
+        A child that a picture has taken over may say anything, and what it says becomes paths that
+        the worker opens: so it names just what was asked for, in the folder that it was given.
+        """
         self._jobs_done += 1
         try:
             if "error" in answer:
                 raise self._refusal(answer["error"], conversation)
             outcome = Outcome.from_json(answer["outcome"])
+            made = sorted((each.name, each.format) for each in outcome.renditions)
+            asked = sorted((each.name, each.format) for each in plan.variants)
+            if made != asked or plan.out_dir.is_symlink():
+                raise TypeError("other files than were asked for")  # noqa: TRY301 - as any nonsense
             if self._jobs_done >= self._recycle_jobs or answer["rss"] > self._recycle_rss:
                 self.close()
         except (KeyError, TypeError) as error:

@@ -9,7 +9,7 @@ from encoders.reader import Reader
 
 _WIDTH_TAG, _HEIGHT_TAG = 256, 257
 _ENTRY_BYTES = 12
-_SHORT = 3
+_SHORT, _LONG = 3, 4
 _MAX_PAGES = 10_000
 
 
@@ -65,10 +65,18 @@ def _first_page(reader: Reader, order: str) -> tuple[dict[int, _Entry], int]:
         tag, kind = reader.uint(2, order), reader.uint(2, order)
         reader.skip(4)
         value = reader.take(4)
+        _check(tag, kind, again=tag in tags)
         length = 2 if kind == _SHORT else 4
         number = int.from_bytes(value[:length], "little" if order == "little" else "big")
         tags[tag] = _Entry(number, reader.position - 4, length)
     return tags, reader.uint(4, order)
+
+
+def _check(tag: int, kind: int, *, again: bool) -> None:
+    """What decides the size is said once, and as a number: readers differ in what they take of
+    anything else, and the limits must be those of the one that decodes."""
+    if tag in {_WIDTH_TAG, _HEIGHT_TAG} and (again or kind not in {_SHORT, _LONG}):
+        raise damaged("The TIFF does not say clearly how large it is.")
 
 
 def _next_page(reader: Reader, order: str) -> int:

@@ -171,9 +171,13 @@ def _huffman() -> bytes:
 
 def tiff(tags: dict[int, tuple[int, int, int]], following: int = 0, tail: bytes = b"") -> bytes:
     """One page; a tag is (kind, count, value)."""
-    entries = b"".join(struct.pack("<HHII", tag, *what) for tag, what in sorted(tags.items()))
-    page = struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
-    return b"II*\0" + struct.pack("<I", 8) + page + tail
+    return _of_entries(sorted(tags.items()), following) + tail
+
+
+def _of_entries(entries: list[tuple[int, tuple[int, int, int]]], following: int = 0) -> bytes:
+    packed = b"".join(struct.pack("<HHII", tag, *what) for tag, what in entries)
+    page = struct.pack("<H", len(entries)) + packed + struct.pack("<I", following)
+    return b"II*\0" + struct.pack("<I", 8) + page
 
 
 def tiff_tags(width: int, height: int, **other: int) -> dict[int, tuple[int, int, int]]:
@@ -326,6 +330,14 @@ REFUSED: dict[str, tuple[Made, str | None]] = {
     "tiff with a tag of 4 GB": (
         lambda: tiff(tiff_tags(9, 9) | {34675: (7, 2**32 - 1, 8)}, 0, bytes(128)),
         None,
+    ),
+    "tiff with two widths": (  # of which libtiff takes the first
+        lambda: _of_entries([(256, (4, 1, 16_000)), *sorted(tiff_tags(9, 9_000).items())]),
+        "damaged_picture",
+    ),
+    "tiff with a width elsewhere": (
+        lambda: tiff(tiff_tags(9, 9) | {256: (16, 1, 9)}),
+        "damaged_picture",
     ),
     "tiff with huge tiles": (
         lambda: tiff(tiff_tags(9, 9, tile_width=60_000, tile_height=60_000, tile_at=8)),

@@ -4,10 +4,12 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
 
+from encoders.conversation import Conversation
 from encoders.converter import Converter
 from encoders.errors import PictureError
 from encoders.limits import Limits
@@ -37,6 +39,21 @@ def test_one_child_serves_many_jobs(converter: Converter, tmp_path: Path) -> Non
     first = pid_of(converter)
     assert works(converter, tmp_path)
     assert converter.pid == first
+
+
+@pytest.mark.parametrize("names", [[], ["secret_key"], ["out.jpg", "secret_key"], ["out.jpg"] * 2])
+def test_what_a_child_says_it_made_is_what_was_asked_for(
+    converter: Converter, tmp_path: Path, names: list[str]
+) -> None:
+    asked = plan(SMALL, tmp_path, "jpg")
+    told = converter.convert(asked).to_json()
+    [made] = told["renditions"]
+    unused = cast("Conversation", None)
+    assert converter._settle(asked, {"outcome": told, "rss": 0}, unused).renditions
+    told["renditions"] = [{**made, "name": name} for name in names]
+    with pytest.raises(PictureError) as caught:
+        converter._settle(asked, {"outcome": told, "rss": 0}, unused)
+    assert caught.value.code == "decoder_crashed"
 
 
 def test_close_leaves_nothing_behind(converter: Converter, tmp_path: Path) -> None:

@@ -222,9 +222,11 @@ def test_a_broken_exif_block_is_left_out_or_mended(name: str) -> None:
         b"<html/>",
         b"\xff\xfe<\0",
         b"<!DOCTYPE x [<!ENTITY a 'aaaa'>]>" + XMP,
+        b"<?p <!-- ?><!DOCTYPE x [<!ENTITY a 'aaaa'>]><?p --> ?>" + XMP,
+        b"<!--" * 250_000,
         XMP.replace(b"Ada</rdf", b"A" * (1 << 20) + b"</rdf"),
     ],
-    ids=["cut", "other", "other encoding", "entities", "too large"],
+    ids=["cut", "other", "other encoding", "entities", "hidden ones", "comments", "too large"],
 )
 @pytest.mark.parametrize("how", ["keep", "copyright"])
 def test_a_broken_packet_is_left_out(packet: bytes, how: str) -> None:
