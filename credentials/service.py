@@ -17,6 +17,8 @@ from credentials.options import Parsed, wrong
 from credentials.sealing import Unreadable
 
 MAX_WHO = 150
+# Who changes one of these could have the stored secrets sent to himself.
+_RECEIVERS = frozenset({"host", "port", "host_key", "endpoint"})
 
 
 def find(key: str) -> Credential:
@@ -106,6 +108,9 @@ def _change_data(found: Credential, data: Mapping[str, Any]) -> list[str]:
     before = Parsed(found.options, _old_secret(found, given))
     after = options.parse(found.type, {**before.options, **before.secret, **given})
     changed = _differences(before, after)
+    kept = [name for name in after.secret if name not in given]
+    if kept and _RECEIVERS.intersection(changed):
+        raise wrong(f"data.{kept[0]}", "give it anew: it would be sent to another receiver")
     if changed:
         found.options = after.options
         secret.put(found, after.secret)

@@ -24,6 +24,7 @@ log = logging.getLogger("pixerve.callbacks")
 
 THREADS = 16
 EACH_ENDPOINT = 4
+EACH_SUBJECT = 8  # whatever names it finds for its slow endpoints
 LOOK_AHEAD = 200  # due callbacks to look at when many wait for one endpoint
 TIMEOUT_S = 15.0
 # Longer than any attempt: a holder on another host that says nothing for so long is taken for gone.
@@ -157,14 +158,17 @@ def note(callback: Callback, attempt: webhook.Attempt) -> None:
 
 
 class Sender:
-    """Sends due callbacks side by side, a few to each endpoint, so that a slow one holds up only
-    itself."""
+    """Sends due callbacks side by side, a few to each endpoint and of each subject, so that a slow
+    one holds up only itself."""
 
-    def __init__(self, threads: int = THREADS, each: int = EACH_ENDPOINT) -> None:
+    def __init__(
+        self, threads: int = THREADS, each: int = EACH_ENDPOINT, of_subject: int = EACH_SUBJECT
+    ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="callback")
         self._threads = threads
         self._each = each
-        self._running: dict[Future[None], str] = {}
+        self._of_subject = of_subject
+        self._running: dict[Future[None], tuple[str, str]] = {}  # its endpoint and its subject
         self._unwritten: deque[tuple[Callback, webhook.Attempt]] = deque()
         self._owner = leases.myself()
 
@@ -172,29 +176,37 @@ class Sender:
         """Start sending what is due, as far as threads are free; returns how many."""
         self._write_the_rest()
         reclaim_orphans()
-        self._running = {future: to for future, to in self._running.items() if not future.done()}
+        self._running = {each: whose for each, whose in self._running.items() if not each.done()}
         started, more = 0, True
         while more and len(self._running) < self._threads:
             # However many wait for a slow endpoint, the others' are found behind them.
-            found = list(due().exclude(endpoint__in=self._full())[:LOOK_AHEAD])
+            endpoints, subjects = self._full()
+            others = due().exclude(endpoint__in=endpoints).exclude(job__subject__in=subjects)
+            found = list(others[:LOOK_AHEAD])
             begun = sum(map(self._start, found))
             more = begun > 0 and len(found) == LOOK_AHEAD
             started += begun
         return started
 
-    def _full(self) -> list[str]:
-        """Endpoints that have as many as they may."""
-        return [to for to, count in Counter(self._running.values()).items() if count >= self._each]
+    def _full(self) -> tuple[list[str], list[str]]:
+        """Endpoints, and subjects, that have as many as they may."""
+        endpoints = Counter(endpoint for endpoint, _ in self._running.values())
+        subjects = Counter(subject for _, subject in self._running.values())
+        return (
+            [name for name, count in endpoints.items() if count >= self._each],
+            [name for name, count in subjects.items() if count >= self._of_subject],
+        )
 
     def _start(self, callback: Callback) -> bool:
         endpoint = callback.endpoint or endpoint_of(callback.url)
-        busy = list(self._running.values()).count(endpoint)
-        if busy >= self._each or len(self._running) >= self._threads:
+        endpoints, subjects = self._full()
+        full = endpoint in endpoints or callback.job.subject in subjects
+        if full or len(self._running) >= self._threads:
             return False
         if not claim(callback, self._owner):
             return False
         callback.fence += 1
-        self._running[self._pool.submit(self._send, callback)] = endpoint
+        self._running[self._pool.submit(self._send, callback)] = endpoint, callback.job.subject
         return True
 
     def _send(self, callback: Callback) -> None:

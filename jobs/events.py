@@ -61,9 +61,11 @@ def wanted(spec: dict[str, Any], kind: EventType) -> bool:
 def endpoint_of(url: str) -> str:
     """The host and port that a callback's URL names: what may be slow; "" where it names none."""
     try:
-        return urlsplit(str(url)).netloc.rpartition("@")[2].lower()
+        parts = urlsplit(str(url))
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     except ValueError:
         return ""
+    return f"{(parts.hostname or '').rstrip('.')}:{port}"
 
 
 def _owe(job: Job, event_id: int) -> None:

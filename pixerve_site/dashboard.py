@@ -15,7 +15,8 @@ def _workers() -> dict[str, Any]:
     owner = cluster.main_process()
     if owner is None:
         return {"ok": True, "detail": "none on this host"}
-    if not leases.is_here(owner) and not leases.is_dead(owner):
+    # It is of this data folder, so one of another boot ended with that.
+    if not leases.is_here(owner) and not leases.is_of_another_boot(owner):
         return {"ok": True, "detail": "in another container or on another host"}
     if not leases.lives_here(owner):
         return {"ok": False, "detail": "not running on this host"}

@@ -1,22 +1,21 @@
 """What stands in front of every view: who the client is, how it writes, the net for exceptions."""
 
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
 
+from jobs.api.clients import plain_address
 from jobs.api.problems import method_not_allowed, problem, refusal_of
 
 Next = Callable[[HttpRequest], HttpResponseBase]
 
 
 def _trusted(address: str) -> bool:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in settings.PIXERVE.trusted_proxies)
+    parsed = plain_address(address)
+    return parsed is not None and any(
+        parsed in network for network in settings.PIXERVE.trusted_proxies
+    )
 
 
 class TrustedProxyMiddleware:

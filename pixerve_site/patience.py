@@ -17,6 +17,7 @@ from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
 HEAD_S = 10.0  # from the first byte of a request to the end of its headers
 HANG_UP_S = 1.0  # for the peer to close a connection that is over
+DRAIN_S = 0.1  # for what nobody read of a body, before the connection is given up instead
 STALL_S = 30.0  # between two pieces of a body, and for 256 KiB of an answer
 LOOK_EVERY_S = 1.0
 # Who asks whether we live is answered while all threads are taken, by uploads from slow clients or
@@ -148,6 +149,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             hang_up(conn.sock)
         return outcome
 
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        """Gunicorn takes up to 5 s for what nobody read of a body: so long a thread would wait for
+        a byte that never comes."""
+        return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_S))
+
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         # Not before Django is set up; this module chooses the worker, before it is.
         from pixerve_site import heads  # noqa: PLC0415
@@ -157,8 +163,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             super().handle_error(req, client, addr, exc)
             return
         self.log.warning("a request that cannot be read: %s", type(exc).__name__)
-        with suppress(OSError):
-            heads.refuse(client, refused)
+        # With a request its head was read, and answered: this is what nobody read of its body.
+        if req is None:
+            with suppress(OSError):
+                heads.refuse(client, refused)
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         watch.release(conn.sock)

@@ -3,12 +3,12 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
-from rest_framework.negotiation import DefaultContentNegotiation
+from drf_spectacular.views import SpectacularSwaggerView
 
 from jobs.api.throttling import limited
 from pixerve_site import dashboard, health
 from pixerve_site.home import home
+from pixerve_site.schema import SchemaView
 
 urlpatterns = [
     path("", home, name="home"),
@@ -18,11 +18,7 @@ urlpatterns = [
     path("livez", health.LivezView.as_view(), name="livez"),
     path("readyz", health.ReadyzView.as_view(), name="readyz"),
     path("version", health.VersionView.as_view(), name="version"),
-    path(
-        "schema",
-        SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation),
-        name="schema",
-    ),
+    path("schema", SchemaView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/figures", admin.site.admin_view(dashboard.figures_view), name="admin-figures"),

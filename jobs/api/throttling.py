@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
+from jobs.api.clients import client
 from jobs.api.problems import problem, too_many_requests
 
 
@@ -25,7 +26,7 @@ class Attempts(SimpleRateThrottle):
 
     def get_cache_key(self, request: Request | HttpRequest, view: Any) -> str:
         # TrustedProxyMiddleware has already put the client's own address here.
-        return f"{self.scope}:{request.META.get('REMOTE_ADDR', '')}"
+        return f"{self.scope}:{client(request.META.get('REMOTE_ADDR', ''))}"
 
 
 class Replays(Attempts):

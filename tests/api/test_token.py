@@ -290,6 +290,12 @@ def test_a_trusted_proxy_is_believed_about_the_last_address_only(
     assert attempts_until_refused(api, **honest) == 10
 
 
+def test_a_network_of_ipv6_is_one_client(api: Api, configure: Configure) -> None:
+    configure(rate_limit="3/m", trusted_proxies=(ip_network("127.0.0.1/32"),))
+    assert attempts_until_refused(api, HTTP_X_FORWARDED_FOR="2001:db8::{}") == 3
+    assert attempts_until_refused(api, HTTP_X_FORWARDED_FOR="2001:db8:0:{}::1") == 10
+
+
 def test_a_proxy_that_is_not_trusted_is_the_client(api: Api, configure: Configure) -> None:
     configure(rate_limit="3/m", trusted_proxies=(ip_network("10.1.0.0/16"),))
     assert attempts_until_refused(api, HTTP_X_FORWARDED_FOR="203.0.113.{}") == 3

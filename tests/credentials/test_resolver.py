@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from credentials import resolver, service
+from credentials.errors import InvalidCredential
 from credentials.models import Credential
 from credentials.resolver import UnknownCredential, Unreadable, require, resolve
 from tests.credentials.conftest import make, new_key
@@ -78,6 +79,17 @@ def test_each_change_is_a_new_version() -> None:
     assert len(seen) == 3
     service.delete("my-s3", who="boss")
     assert make().pk != made.pk
+
+
+def test_what_is_stored_is_sent_to_nobody_else() -> None:
+    make()
+    elsewhere = {"endpoint": "https://elsewhere.example"}
+    with pytest.raises(InvalidCredential) as caught:
+        service.change("my-s3", data={**elsewhere, "secret_key": ""}, who="boss")
+    assert caught.value.field == "data.secret_access_key"
+    assert "endpoint" not in resolve("s3", "my-s3", subject="ann").options
+    service.change("my-s3", data={**elsewhere, "secret_key": "another"}, who="boss")
+    assert resolve("s3", "my-s3", subject="ann").secret == {"secret_access_key": "another"}
 
 
 def test_a_lost_key(keys: Keys) -> None:

@@ -21,7 +21,8 @@ from delivery.retry import SCHEDULE
 from delivery.signing import Signer, new_secret
 from jobs import callbacks, leases, outcomes
 from jobs.callbacks import Sender
-from jobs.models import Callback, CallbackAttempt, CallbackState
+from jobs.events import endpoint_of
+from jobs.models import Callback, CallbackAttempt, CallbackState, Job
 from jobs.outcomes import Product
 from tests.acceptance.endpoint import Endpoint, endpoint
 from tests.jobs.making import SMALL_JOB, claim, make_job, picture
@@ -323,6 +324,26 @@ def test_a_crowd_for_a_slow_endpoint_does_not_hide_the_others(
         slow.gate.set()
         sender.close()
     assert (len(slow.calls), len(quick.calls)) == (2, 1)
+
+
+def test_a_subject_that_finds_many_names_for_its_endpoint_leaves_room() -> None:
+    with endpoint(closed=True) as slow:
+        for number in range(3):
+            owed(f"http://127.0.0.{number + 1}:{slow.port}/hook", number)
+        sender = Sender(threads=4, each=2, of_subject=2)
+        assert sender.send_due() == 2
+        Job.objects.filter(state="completed").update(subject="bob")
+        assert sender.send_due() == 1
+        slow.gate.set()
+        sender.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://H.example/a", "http://h.example:80", "http://h.example:080/", "http://h.example."],
+)
+def test_an_endpoint_is_a_host_and_a_port(url: str) -> None:
+    assert endpoint_of(url) == "h.example:80"
 
 
 # Secrets

@@ -70,3 +70,12 @@ def test_a_head_that_cannot_be_read_is_a_problem_like_any_other(
     assert (answer.status, body["status"], body["code"]) == (status, status, code)
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert "hush" not in str(body) + server.log
+
+
+def test_what_nobody_reads_of_a_body_gets_no_second_answer(server: Pixerve) -> None:
+    head = b"POST /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(head + b"no chunk\r\n\r\n")
+        answered = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answered.startswith(b"HTTP/1.1 405 ")
+    assert answered.count(b"HTTP/1.1 ") == 1
