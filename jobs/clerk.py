@@ -153,8 +153,8 @@ class Clerk:
 
     def tick(self) -> None:
         """Everything that is due now."""
-        self._clock.follow()
         self._watchdog.look_at_processes()
+        self._clock.follow()
         self._sender.send_due()
         self._postman.send_due()
         reap(self._reaper)

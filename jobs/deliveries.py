@@ -32,7 +32,7 @@ from encoders.plan import Rendition as Made
 from encoders.sniff import MEDIA_TYPES
 from jobs import bells, outcomes, staging, storages
 from jobs.leases import LeaseLost
-from jobs.models import Delivery, DeliveryState, Job, Reference, Rendition
+from jobs.models import Delivery, DeliveryState, Job, Rendition
 from jobs.spec import destinations_of
 from jobs.states import Stage
 from jobs.transitions import held
@@ -76,7 +76,6 @@ def plan(job: Job, made: Sequence[Made], **about: Any) -> None:
             raise LeaseLost(str(job.uid))
         outcomes.write_renditions(job, _changed(job, made))
         _add_missing(job)
-        Reference.objects.filter(pk=job.reference_id, delivered=False).update(delivered=True)
         _take_over(job)
     job.made_by = job.fence
 

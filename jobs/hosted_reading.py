@@ -111,7 +111,7 @@ def _row(path: str, handle: HostedHandle) -> HostedFile:
         "mtime_ns": handle.mtime_ns,
         "media_type": _media_type(handle.file, path),
     }
-    if (row is None or not row.sha256) and _is_under_way(path):
+    if (row is None or not row.sha256) and is_under_way(path):
         # Its job will say that it is there, or remove it.
         return HostedFile(path=path, private=row is not None and row.private, **fresh)
     if row is None:
@@ -122,7 +122,7 @@ def _row(path: str, handle: HostedHandle) -> HostedFile:
     return HostedFile(pk=row.pk, path=path, private=row.private, **fresh)
 
 
-def _is_under_way(path: str) -> bool:
+def is_under_way(path: str) -> bool:
     """Whether a job may have published this file that has not ended."""
     reference = names.REFERENCE.match(path.rpartition("/")[2])
     if reference is None:

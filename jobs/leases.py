@@ -65,7 +65,7 @@ def stands_still(pid: int) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process's main thread started and that live."""
+    """The processes that a process's main thread started and has not buried."""
     try:
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     except OSError:  # it is gone, or the kernel was built without this file
@@ -110,6 +110,13 @@ def is_dead(owner: str) -> bool:
     host, _, rest = owner.partition("/")
     pid, _, start = rest.partition("/")
     return host == _host() and (not pid.isdigit() or _start_time(int(pid)) != start)
+
+
+def is_of_another_boot(owner: str) -> bool:
+    """Whether `owner` was started before this machine booted, or on another one of its name."""
+    name, _, life = owner.partition("/")[0].partition("@")
+    ours, _, boot = _host().partition("@")
+    return name == ours and life.partition(".")[0] != boot.partition(".")[0]
 
 
 def lives_here(owner: str) -> bool:

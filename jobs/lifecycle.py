@@ -3,7 +3,7 @@
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from jobs import bells, deliveries, events, hosted, staging, strays, transitions
+from jobs import bells, deliveries, events, hosted, hosted_reading, staging, strays, transitions
 from jobs.errors import Conflict, Gone
 from jobs.models import EventType, HostedFile, Job, Reference, Rendition
 from jobs.states import FINAL, IN_FLIGHT, State
@@ -60,7 +60,7 @@ def _refuse_beside_a_newer(reference: str) -> None:
 
 
 def delete_hosted(file: HostedFile) -> bool:
-    """Remove a file from `/files/`; false where it is gone, or another job's, meanwhile.
+    """Remove a file from `/files/`; false where it is gone, or a newer job's, meanwhile.
 
     It goes before its row is committed: a kill between the two leaves a row that the next call
     removes, where a file without a row would be served for ever. Raises Conflict, DeliveryError.
@@ -68,6 +68,8 @@ def delete_hosted(file: HostedFile) -> bool:
     with transaction.atomic():
         if file.reference_id is not None:
             _refuse_beside_a_newer(file.reference_id)
+        elif hosted_reading.is_under_way(file.path):
+            raise Conflict("in_flight", "a job that may publish this file is in flight")
         if not HostedFile.objects.filter(pk=file.pk, job=file.job_id).delete()[0]:
             return False
         if file.job_id is not None:

@@ -27,7 +27,7 @@ class Reference(models.Model):
 
     The first subject to bring a content gets its bare SHA-256, further ones `{sha256}_1`, `_2` ….
     A name that was `delivered` is never given to another one: files of that name lie in storages
-    for ever, and no row says so once the job's record is gone.
+    for ever. It is noted when the records that say so go (`jobs.retention`).
     """
 
     name = models.CharField(max_length=80, primary_key=True)

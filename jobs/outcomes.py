@@ -124,6 +124,11 @@ def supersede_others(job: Job) -> None:
 def announce(job: Job, keys: Sequence[str], *, private: bool) -> None:
     """Rows for paths before their files appear there, so that a private one is so from the start.
     One that is there already only becomes private, never public."""
+    # What a former job announced and never put there is this one's now; or it is swept before, and
+    # then made anew.
+    HostedFile.objects.filter(path__in=keys, sha256="").exclude(job=job).update(
+        job=job, reference_id=job.reference_id
+    )
     announced = [
         HostedFile(
             path=key, job=job, reference_id=job.reference_id, private=private, **_NOTHING_YET
@@ -136,10 +141,6 @@ def announce(job: Job, keys: Sequence[str], *, private: bool) -> None:
         )
     else:
         HostedFile.objects.bulk_create(announced, ignore_conflicts=True)
-    # What a former job announced and never put there is this one's now.
-    HostedFile.objects.filter(path__in=keys, sha256="").exclude(job=job).update(
-        job=job, reference_id=job.reference_id
-    )
 
 
 def write_hosted(job: Job, published: Sequence[Published]) -> None:

@@ -342,6 +342,7 @@ class Pulse:
             # A database that is locked for a while is no reason to cut a healthy job.
             log.warning("job %s: a beat was not taken by the database", self._job.uid)
             outages.forget_connection()
+            self._written = self.done
             self._next = time.monotonic() + leases.BEAT_S
         else:
             self._renewed()

@@ -3,10 +3,14 @@
 Purging never touches an output: a hosted file and its row stay until somebody deletes them.
 """
 
+import heapq
 import math
 import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -15,7 +19,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from jobs import staging, sweeping
-from jobs.models import CallbackState, HostedFile, Job, Reference, Rendition
+from jobs.models import CallbackState, Delivery, HostedFile, Job, Reference, Rendition
 from jobs.states import FINAL, State
 
 BATCH = 500
@@ -75,26 +79,44 @@ def _failed_and_kept() -> QuerySet[Job]:
 
 
 def over_budget() -> list[Job]:
-    """Failed jobs whose kept bytes are beyond `PIXERVE_FAILED_KEEP_BYTES`, oldest first."""
+    """Failed jobs whose kept bytes are beyond `PIXERVE_FAILED_KEEP_BYTES`: always the oldest of the
+    subject that keeps most, so that nobody's failures cost the others theirs."""
     excess = _staged_bytes() - settings.PIXERVE.failed_keep_bytes
     found: list[Job] = []
     if excess <= 0:
         return found
     made = Rendition.objects.filter(job=OuterRef("pk")).order_by().values("job")
-    oldest = _failed_and_kept().order_by("finished_at", "id")
-    sized = oldest.annotate(made_bytes=Subquery(made.annotate(total=Sum("bytes")).values("total")))
-    for job in sized.iterator(chunk_size=BATCH):
+    made_bytes = Subquery(made.annotate(total=Sum("bytes")).values("total"))
+    oldest = _failed_and_kept().order_by("finished_at", "id").annotate(made_bytes=made_bytes)
+    keeps: Counter[str] = Counter()
+    for each in oldest.iterator(chunk_size=BATCH):
+        keeps[each.subject] += _kept_by(each)
+    # Of two that keep the same the one whose failures are older, which was met first.
+    largest = [(-total, place, subject) for place, (subject, total) in enumerate(keeps.items())]
+    heapq.heapify(largest)
+    theirs: dict[str, Iterator[Any]] = {}
+    while excess > 0 and largest:
+        total, place, subject = heapq.heappop(largest)
+        if subject not in theirs:
+            theirs[subject] = oldest.filter(subject=subject).iterator(chunk_size=BATCH)
+        job: Any = next(theirs[subject], None)
+        if job is None:
+            continue
         found.append(job)
-        excess -= job.source_bytes + (job.made_bytes or 0 if job.made_by else 0)
-        if excess <= 0:
-            break
+        excess -= _kept_by(job)
+        heapq.heappush(largest, (total + _kept_by(job), place, subject))
     return found
+
+
+def _kept_by(job: Any) -> int:
+    """Bytes in staging of a job that `over_budget` found."""
+    return int(job.source_bytes + ((job.made_bytes or 0) if job.made_by else 0))
 
 
 def unused_references(jobs: QuerySet[Job] | None = None) -> QuerySet[Reference]:
     """Names that no hosted file bears, nor any of `jobs` (all of them where None), and that were
     never delivered."""
-    bearers = Job.objects.all() if jobs is None else jobs
+    bearers = Job.objects.all() if jobs is None else jobs | _with_deliveries(Job.objects.all())
     return Reference.objects.filter(
         ~Exists(bearers.filter(reference=OuterRef("pk"))),
         ~Exists(HostedFile.objects.filter(reference=OuterRef("pk"))),
@@ -124,6 +146,10 @@ def keep_within_budget() -> int:
     return sum(map(_forget_source, over_budget()))
 
 
+def _with_deliveries(jobs: QuerySet[Job]) -> QuerySet[Job]:
+    return jobs.filter(Exists(Delivery.objects.filter(rendition__job=OuterRef("pk"))))
+
+
 def _forget_jobs(until: float = math.inf) -> int:
     count = 0
     while jobs := list(expired_jobs()[:BATCH]):
@@ -131,7 +157,10 @@ def _forget_jobs(until: float = math.inf) -> int:
         with transaction.atomic():
             # A delete goes by the ids alone; with the rows locked nobody replays one meanwhile.
             still = expired_jobs().select_for_update(of=("self",)).filter(pk__in=rows.values("pk"))
-            rows.filter(pk__in=list(still.order_by("pk").values_list("pk", flat=True))).delete()
+            going = rows.filter(pk__in=list(still.order_by("pk").values_list("pk", flat=True)))
+            delivered = list(_with_deliveries(going).values_list("reference", flat=True))
+            Reference.objects.filter(pk__in=delivered, delivered=False).update(delivered=True)
+            going.delete()
         # One that was replayed at this moment is still there, and needs its source.
         staying = set(rows.values_list("pk", flat=True))
         for job in jobs:
@@ -144,16 +173,22 @@ def _forget_jobs(until: float = math.inf) -> int:
 
 
 def _forget_references(until: float = math.inf) -> int:
-    count = 0
-    while names := list(unused_references().values_list("pk", flat=True)[:BATCH]):
+    count, last = 0, ""
+    # Each name is looked at once: of those that stay there may be many.
+    while names := list(_unused_behind(last).values_list("pk", flat=True)[:BATCH]):
+        last = names[-1]
         with transaction.atomic():
             locked = Reference.objects.select_for_update().filter(pk__in=names).order_by("pk")
             still = unused_references().filter(pk__in=[each.pk for each in locked])
             removed, _ = still.delete()
         count += removed
-        if not removed or time.monotonic() >= until:
+        if time.monotonic() >= until:
             break
     return count
+
+
+def _unused_behind(name: str) -> QuerySet[Reference]:
+    return unused_references().filter(pk__gt=name).order_by("pk")
 
 
 def prune_jobs(*, dry_run: bool = False, until: float = math.inf) -> Pruned:

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from delivery.errors import DeliveryError
 from jobs import lifecycle
 from jobs.admin.base import ReadOnlyAdmin
-from jobs.errors import Refused
+from jobs.errors import NotFound, Refused
 from jobs.models import HostedFile, Job
 from jobs.states import FINAL, State
 
@@ -61,11 +61,16 @@ DELETE_OUTPUTS = Action(
 ACTIONS = {action.name: action for action in (CANCEL, REPLAY, DELETE_OUTPUTS)}
 
 
+def _delete_file(file: HostedFile) -> None:
+    if not lifecycle.delete_hosted(file):
+        raise NotFound("not_found", "it was replaced or deleted meanwhile")
+
+
 DELETE_FILES = Action(
     "delete-files",
     "Delete",
     "Deleted",
-    lifecycle.delete_hosted,
+    _delete_file,
     lambda _: True,
     warning="They disappear from /files/ at once and cannot be brought back.",
     noun="file",

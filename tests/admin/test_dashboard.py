@@ -135,8 +135,9 @@ def test_checks_in_words(make_job: MakeJob) -> None:
         (leases.myself(), True),
         (leases.owner_of(2**22 + 1), False),
         ("of-another-container@00000000.1/1/1", True),
+        (f"{leases.myself().partition('@')[0]}@00000000.1/1/1", False),
     ],
-    ids=["this process", "a dead one", "of another container"],
+    ids=["this process", "a dead one", "of another container", "of another boot"],
 )
 def test_workers_that_died_are_no_health(owner: str, alive: bool, db: None) -> None:
     path = cluster.pid_file()

@@ -14,7 +14,16 @@ from django_q.models import Schedule
 from jobs import lifecycle, pipeline, retention, staging
 from jobs.clerk import Clerk
 from jobs.errors import Gone
-from jobs.models import CallbackState, Failure, HostedFile, Job, Reference, Rendition, Success
+from jobs.models import (
+    CallbackState,
+    Delivery,
+    Failure,
+    HostedFile,
+    Job,
+    Reference,
+    Rendition,
+    Success,
+)
 from jobs.retention import Pruned, prune_jobs
 from tests.api.caller import Api, staged_folders, upload_token
 from tests.jobs.making import HOPPER, TRUNCATED, make_job, owe, picture, put_in_state
@@ -108,6 +117,17 @@ def test_beyond_the_budget_those_that_failed_first_go(configure: Configure) -> N
     assert prune_jobs() == Pruned()
 
 
+def test_who_keeps_most_goes_first(configure: Configure) -> None:
+    """However old the others' are: nobody's failures cost another's uploads."""
+    other = ended("failed", 6, 0)
+    crowd = [ended("failed", 5 - number, number + 1) for number in range(4)]
+    Job.objects.filter(pk__in=[job.pk for job in crowd]).update(subject="crowd")
+    configure(failed_keep_bytes=2 * other.source_bytes)
+    assert prune_jobs() == Pruned(sources=3)
+    kept = [staging.source_path(job.uid).exists() for job in (other, *crowd)]
+    assert kept == [True, False, False, False, True]
+
+
 def test_files_that_wait_for_their_delivery_count_for_the_budget(configure: Configure) -> None:
     jobs = [ended("failed", 5 - number, number, made_by=1) for number in range(2)]
     for job in jobs:
@@ -154,8 +174,13 @@ def test_references_go_only_when_unused() -> None:
 def test_the_name_of_what_was_delivered_is_nobody_elses_for_ever() -> None:
     """Its objects lie in a storage, and whoever got the name would overwrite them."""
     job = ended("completed", 100, 1)
-    Reference.objects.filter(pk=job.reference_id).update(delivered=True)
-    assert prune_jobs() == Pruned(jobs=1)
+    ended("completed", 100, 2)
+    made = {"format": "jpg", "width": 1, "height": 1, "bytes": 1, "sha256": "0", "encode_ms": 1.0}
+    rendition = Rendition.objects.create(job=job, name="a.jpg", key="a.jpg", **made)
+    Delivery.objects.create(rendition=rendition, credential_type="s3", credential_key="x")
+    said = prune_jobs(dry_run=True)
+    assert prune_jobs() == said == Pruned(jobs=2, references=1)
+    assert prune_jobs() == Pruned()
     assert make_job("stranger", picture(1)).reference_id == f"{job.sha256}_1"
     assert make_job("s1", picture(1)).reference_id == job.sha256
 
