@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from typing import Any
 from django import db
 from django.conf import settings
 from django_q import cluster as django_q_cluster
+from django_q.conf import Conf
 
 from encoders.sandbox import die_with
 from jobs import bells, leases
@@ -28,12 +30,22 @@ from jobs import bells, leases
 log = logging.getLogger("pixerve.cluster")
 
 _RECYCLED = -2
+_BUFFER_S = 3  # django-q2's own, so that a worker's alarm comes before the sentinel
 _stop_event: Event | None = None
+_timer: Any = None  # of this process, where it is a worker; the sentinel counts it down
 
 
 def stopping() -> bool:
     """Whether this cluster was asked to stop: no new claims."""
     return _stop_event is not None and _stop_event.is_set()
+
+
+def show_life() -> None:
+    """Give the task at which this worker is its whole time anew: what is long and honest is no
+    hang, which django-q2's timeout is a last resort for."""
+    if _timer is not None and _timer.value > 0:
+        _timer.value = Conf.TIMEOUT + _BUFFER_S
+        signal.alarm(Conf.TIMEOUT)
 
 
 def pid_file() -> Path:
@@ -70,6 +82,11 @@ class Sentinel(django_q_cluster.Sentinel):  # type: ignore[misc]
         global _stop_event  # noqa: PLW0603 - inherited by the workers that this process forks
         _stop_event = stop_event
         super().__init__(stop_event, *args, **kwargs)
+
+    def spawn_process(self, target: Any, *args: Any) -> Any:
+        global _timer  # noqa: PLW0603 - inherited by the worker that is forked here
+        _timer = args[2] if target is django_q_cluster.worker else None
+        return super().spawn_process(target, *args)
 
     def reincarnate(self, process: Any) -> None:
         if process in self.pool and int(process.timer.value) == _RECYCLED:

@@ -348,5 +348,6 @@ class Pulse:
             self._renewed()
 
     def _renewed(self) -> None:
+        cluster.show_life()
         self._written = self.done
         self._next = self._sure_until = time.monotonic() + leases.BEAT_S

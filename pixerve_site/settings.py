@@ -78,8 +78,9 @@ TEMPLATES = [
 DATABASES = {"default": PIXERVE.database}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
-# The worker's own clock ends a long conversion; django-q2's is a last resort far behind it. Its
-# guard counts the timeout down in GUARD_CYCLE steps to exactly 0, so both are whole multiples.
+# The worker's own clock ends a long conversion; django-q2's is a last resort far behind it, and
+# begins anew with each beat of a job (`jobs.cluster.show_life`). Its guard counts the timeout down
+# in GUARD_CYCLE steps to exactly 0, so both are whole multiples.
 _q_timeout = PIXERVE.job_timeout * 2 + 300
 Q_CLUSTER = {
     "name": "pixerve",

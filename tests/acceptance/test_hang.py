@@ -1,6 +1,8 @@
 """A cluster that lives and does nothing is ended by the clerk, and started anew."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -8,6 +10,7 @@ from pytest_django import Settings
 
 from jobs.clerk import Watchdog
 from tests.acceptance.evidence import (
+    PHOTO,
     QUICK_JOB,
     SMALL,
     Cast,
@@ -16,9 +19,11 @@ from tests.acceptance.evidence import (
     check_ended_once_and_right,
     job_row,
     post,
+    slow_job,
     wait_ended,
 )
-from tests.server import Pixerve, wait_for
+from tests.acceptance.hasty import TIMEOUT_S
+from tests.server import ROOT, Pixerve, running, wait_for
 
 pytestmark = pytest.mark.faults
 
@@ -67,3 +72,17 @@ def test_a_process_that_stopped_is_found_though_nothing_waits(
     uid = post(single, another(SMALL, choice), QUICK_JOB)
     wait_ended(single, [uid])
     check_ended_once_and_right(single, [uid])
+
+
+def test_a_long_job_that_shows_life_is_no_hang(tmp_path: Path) -> None:
+    """Though a task has less time than it takes."""
+    hasty = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.hasty", "PYTHONPATH": str(ROOT)}
+    with running(tmp_path, PIXERVE_MAX_WORKERS="1", **hasty) as server:
+        before = cast(server, workers=1)
+        uid = post(server, PHOTO, slow_job(*range(700, 820, 20)))
+        wait_ended(server, [uid])
+        check_ended_once_and_right(server, [uid])
+        row = job_row(server, uid)
+        assert sum(json.loads(row["timings"]).values()) > 1000 * TIMEOUT_S
+        assert (row["attempts"], row["lost_leases"]) == (1, 0)
+        assert cast(server, workers=1).cluster == before.cluster

@@ -5,6 +5,7 @@ import multiprocessing
 import re
 import resource
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
 from django.utils import timezone
+from django_q.conf import Conf
+from django_q.timeout import TimeoutHandler
 
 from delivery.errors import HostingFailed, PathRefused
 from encoders import errors
@@ -356,6 +359,23 @@ def test_a_locked_database_is_no_reason_to_stop_but_before_files_are_published(
     pulse.enter(Stage.DELIVERING)
     job = Job.objects.get()
     assert (job.beat, job.stage) == (1, Stage.DELIVERING)
+
+
+def test_a_job_that_shows_life_is_never_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time in django-q2, which the worker's alarm and the sentinel keep, begins anew."""
+    monkeypatch.setattr(leases, "BEAT_S", 0.0)
+    timer = multiprocessing.Value("f", 0.5)
+    monkeypatch.setattr(cluster, "_timer", timer)
+    make_job()
+    pulse = Pulse(claim())
+    with TimeoutHandler(1):
+        pulse.beat()
+        left_s = signal.getitimer(signal.ITIMER_REAL)[0]
+    assert left_s > Conf.TIMEOUT - 60
+    assert timer.value == Conf.TIMEOUT + 3
+    timer.value = -1  # between two tasks
+    pulse.beat()
+    assert (timer.value, signal.getitimer(signal.ITIMER_REAL)[0]) == (-1, 0)
 
 
 def test_a_stop_that_cannot_wait_hands_the_job_back(
