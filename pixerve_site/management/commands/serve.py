@@ -147,6 +147,7 @@ class Command(BaseCommand):
     def _prepare(self) -> NewAdmin | None:
         for path in settings.KEYS.made:
             self.stdout.write(f"made {path}")
+        self.stdout.flush()  # without web nobody greets, and says so
         with first_run.alone():
             if restore.is_cut_off():
                 raise CommandError(restore.CUT_OFF)
